@@ -1,0 +1,3 @@
+//! The program aim: mirrors block devices by journal files.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The journal-file format, the interception trait, capture and replay of AIM.

@@ -1,0 +1,1 @@
+//! The Interceptor of AIM behind a ublk block device.

@@ -1,0 +1,1 @@
+//! Test doubles, integration tests and guest tests of AIM.

@@ -1,0 +1,1 @@
+//! The virtual machine in which the tests and the demo of AIM run.
