@@ -1,0 +1,54 @@
+//! The seam to a disk: what replay writes to, and what a mirrored device wraps.
+
+use std::fmt::Debug;
+use std::io;
+
+use crate::units::{ByteLen, ByteOffset};
+
+/// One write of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteRun<'a> {
+    /// Where the first byte goes.
+    pub offset: ByteOffset,
+    /// What goes there; a multiple of the block size.
+    pub data: &'a [u8],
+}
+
+/// A disk. All methods may be called from several threads.
+///
+/// Every method does all it was asked or returns an error; after an error of a changing method
+/// the range holds old, new or a mixture of both. Offsets and lengths are in bytes, multiples of
+/// [`block_size`](Self::block_size), and inside [`size`](Self::size). What was changed is durable
+/// only after [`sync`](Self::sync).
+pub trait BlockDevice: Debug + Send + Sync + 'static {
+    /// Size of the device.
+    fn size(&self) -> ByteLen;
+
+    /// Logical block size in bytes, a power of two from 512 to 4096.
+    fn block_size(&self) -> u32;
+
+    /// Fills `buffer` from `offset`.
+    fn read(&self, offset: ByteOffset, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Stores `data` at `offset`.
+    fn write(&self, offset: ByteOffset, data: &[u8]) -> io::Result<()>;
+
+    /// Stores writes that may go in any order, together: none overlaps another.
+    fn write_batch(&self, writes: &[WriteRun<'_>]) -> io::Result<()> {
+        writes
+            .iter()
+            .try_for_each(|run| self.write(run.offset, run.data))
+    }
+
+    /// Makes the range read as zeroes; with `unmap` the space may be given back.
+    fn write_zeroes(&self, offset: ByteOffset, len: ByteLen, unmap: bool) -> io::Result<()>;
+
+    /// Gives the space back and makes the range read as zeroes, so that source and mirror agree
+    /// on what a discarded block holds.
+    fn discard(&self, offset: ByteOffset, len: ByteLen) -> io::Result<()> {
+        self.write_zeroes(offset, len, true)
+    }
+
+    /// Makes everything that completed before durable.
+    fn sync(&self) -> io::Result<()>;
+}

@@ -1,0 +1,10 @@
+//! Files and folders: the only place that renames and syncs directories.
+//!
+//! Journal, cursors and spool reach the file system through [`Directory`], so that tests can put
+//! one behind it that loses what was not synced.
+
+mod directory;
+mod host;
+
+pub use directory::{DirFile, Directory};
+pub use host::HostDirectory;
