@@ -12,9 +12,11 @@
 //! The library has no runtime and no network: it can be embedded without any daemon.
 
 pub mod clock;
+pub mod cursor;
 pub mod device;
 pub mod fs;
 pub mod identity;
 pub mod intercept;
 pub mod request;
+pub mod state_file;
 pub mod units;

@@ -122,6 +122,10 @@ uuid! {
     /// Identity of one device of a volume; the mirror's device carries the same one.
     DeviceId
 }
+uuid! {
+    /// Identity of one mirror of a volume.
+    MirrorId
+}
 
 /// A text that should have been a UUID.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

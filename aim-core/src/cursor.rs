@@ -1,0 +1,366 @@
+//! How far a series has come: in the source's journal, and on the mirror.
+//!
+//! A [`Position`] is a place between two files of a series. The source keeps one (the last file
+//! that it sealed); the mirror keeps two and an intent:
+//!
+//! ```text
+//! series   ──── 1 ──── 2 ──── 3 ──── 4 ──── 5 ──── 6 ────▶
+//!                             │      │      │
+//!                       applied   intent   received
+//! ```
+//!
+//! `received`: durable on the mirror host, so the source may delete it. `intent`: the device may
+//! have been touched up to here. `applied`: durable on the device. Where intent and applied
+//! differ the device may be a mixture, until the files between them have been applied again.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::fs::Directory;
+use crate::state_file::{StateError, StateFile, frame, require_value, require_zero, unframe};
+use crate::units::{Epoch, FileNumber, Lsn, Timestamp, VolumeId};
+
+/// A place in a series: just behind a sealed file. [`Position::START`] is before the first one.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Epoch of the file; 0 at the start.
+    pub epoch: Epoch,
+    /// The file; 0 at the start.
+    pub file: FileNumber,
+    /// Last LSN of the file, inclusive; 0 at the start.
+    pub lsn: Lsn,
+    /// Digest of the file, which the next one must name as its predecessor's; zeroes at the
+    /// start.
+    pub digest: [u8; 32],
+}
+
+impl Position {
+    /// Before the first file of a series.
+    pub const START: Self = Self {
+        epoch: Epoch(0),
+        file: FileNumber(0),
+        lsn: Lsn(0),
+        digest: [0; 32],
+    };
+
+    /// Whether no file lies before it.
+    pub fn is_start(&self) -> bool {
+        *self == Self::START
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_start() {
+            true => f.write_str("the start"),
+            false => write!(
+                f,
+                "file {} (epoch {}, LSN {})",
+                self.file, self.epoch, self.lsn
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Position({self}, digest ")?;
+        self.digest[..4]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str("…)")
+    }
+}
+
+/// How far the source's journal is sealed: `sealed.cursor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedCursor {
+    /// The volume that the series belongs to.
+    pub volume: VolumeId,
+    /// The last file that was sealed. It is stored before the file gets its final name.
+    pub sealed: Position,
+}
+
+impl StateFile for SealedCursor {
+    const NAME: &'static str = "sealed.cursor";
+
+    fn encode(&self) -> Vec<u8> {
+        let body = SealedBody {
+            volume: self.volume.0,
+            sealed: self.sealed.into(),
+        };
+        frame(SEALED_MAGIC, &body)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        let body: SealedBody = unframe(Self::NAME, SEALED_MAGIC, bytes)?;
+        Ok(Self {
+            volume: VolumeId(body.volume),
+            sealed: body.sealed.parse(Self::NAME)?,
+        })
+    }
+}
+
+/// How far the mirror is: `mirror.cursor`. The source reads it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MirrorCursor {
+    /// The volume that the series belongs to.
+    pub volume: VolumeId,
+    /// The last file that is verified and durable on the mirror host. Never before `applied`.
+    pub received: Position,
+    /// The mirror's devices may have been touched up to this LSN, inclusive. Never before
+    /// `applied.lsn`; equal to it at rest.
+    pub intent: Lsn,
+    /// The last file whose every transaction is durable on the mirror's devices.
+    pub applied: Position,
+    /// Time of the newest applied transaction; 0 before the first.
+    pub applied_time: Timestamp,
+}
+
+impl MirrorCursor {
+    /// The cursor of a mirror that has received nothing yet.
+    pub const fn new(volume: VolumeId) -> Self {
+        Self {
+            volume,
+            received: Position::START,
+            intent: Lsn(0),
+            applied: Position::START,
+            applied_time: Timestamp(0),
+        }
+    }
+
+    /// Whether the devices hold exactly what `applied` says. If not, an apply was interrupted:
+    /// the mirror must not be used until the files up to `intent` have been applied again.
+    pub fn is_settled(&self) -> bool {
+        self.intent == self.applied.lsn
+    }
+}
+
+impl StateFile for MirrorCursor {
+    const NAME: &'static str = "mirror.cursor";
+
+    fn encode(&self) -> Vec<u8> {
+        let body = MirrorBody {
+            volume: self.volume.0,
+            received: self.received.into(),
+            applied: self.applied.into(),
+            intent: self.intent.get().into(),
+            applied_time: self.applied_time.get().into(),
+            reserved: [0; 16],
+        };
+        frame(MIRROR_MAGIC, &body)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        let body: MirrorBody = unframe(Self::NAME, MIRROR_MAGIC, bytes)?;
+        require_zero(Self::NAME, &body.reserved)?;
+        let applied = body.applied.parse(Self::NAME)?;
+        let received = body.received.parse(Self::NAME)?;
+        require_value(Self::NAME, "intent", body.intent.get(), |intent| {
+            intent >= applied.lsn.get()
+        })?;
+        require_value(Self::NAME, "received", received.lsn.get(), |received| {
+            received >= applied.lsn.get()
+        })?;
+        Ok(Self {
+            volume: VolumeId(body.volume),
+            received,
+            intent: Lsn(body.intent.get()),
+            applied,
+            applied_time: Timestamp(body.applied_time.get()),
+        })
+    }
+}
+
+/// The mirror's cursor and the file that it is kept in, shared by the receiver and the applier.
+///
+/// A change is seen by others only once it is durable.
+#[derive(Debug)]
+pub struct MirrorCursorFile {
+    directory: Arc<dyn Directory>,
+    cursor: Mutex<MirrorCursor>,
+}
+
+impl MirrorCursorFile {
+    /// Takes the cursor in `directory`, or starts at the start for `volume`.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError`] if it is damaged; [`StateError::Volume`] if it belongs to another volume.
+    pub fn open(directory: Arc<dyn Directory>, volume: VolumeId) -> Result<Self, StateError> {
+        let stored = MirrorCursor::load(&*directory)?;
+        let cursor = stored.unwrap_or_else(|| MirrorCursor::new(volume));
+        if cursor.volume != volume {
+            return Err(StateError::Volume {
+                name: MirrorCursor::NAME,
+                expected: volume,
+                found: cursor.volume,
+            });
+        }
+        Ok(Self {
+            directory,
+            cursor: Mutex::new(cursor),
+        })
+    }
+
+    /// The cursor as it is stored.
+    pub fn get(&self) -> MirrorCursor {
+        *self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the cursor; the change is durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`]: the change may or may not survive a crash, so it must be one that is
+    /// already true; [`get`](Self::get) gives the cursor from before.
+    pub fn update(
+        &self,
+        change: impl FnOnce(&mut MirrorCursor),
+    ) -> Result<MirrorCursor, StateError> {
+        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = *cursor;
+        change(&mut changed);
+        if changed != *cursor {
+            changed.store(&*self.directory)?;
+            *cursor = changed;
+        }
+        Ok(changed)
+    }
+}
+
+const SEALED_MAGIC: [u8; 8] = *b"\x89AIMsea\n";
+const MIRROR_MAGIC: [u8; 8] = *b"\x89AIMcur\n";
+
+/// A position as stored.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct PositionRecord {
+    epoch: U32,
+    reserved: U32,
+    file: U64,
+    lsn: U64,
+    digest: [u8; 32],
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct SealedBody {
+    volume: [u8; 16],
+    sealed: PositionRecord,
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct MirrorBody {
+    volume: [u8; 16],
+    received: PositionRecord,
+    applied: PositionRecord,
+    intent: U64,
+    applied_time: U64,
+    reserved: [u8; 16],
+}
+
+const _: () = assert!(size_of::<PositionRecord>() == 56);
+const _: () = assert!(size_of::<SealedBody>() == 72);
+const _: () = assert!(size_of::<MirrorBody>() == 160);
+
+impl From<Position> for PositionRecord {
+    fn from(position: Position) -> Self {
+        Self {
+            epoch: position.epoch.get().into(),
+            reserved: 0.into(),
+            file: position.file.get().into(),
+            lsn: position.lsn.get().into(),
+            digest: position.digest,
+        }
+    }
+}
+
+impl PositionRecord {
+    fn parse(&self, name: &'static str) -> Result<Position, StateError> {
+        require_zero(name, self.reserved.as_bytes())?;
+        Ok(Position {
+            epoch: Epoch(self.epoch.get()),
+            file: FileNumber(self.file.get()),
+            lsn: Lsn(self.lsn.get()),
+            digest: self.digest,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::HostDirectory;
+    use crate::state_file::tests::assert_exact;
+
+    fn position(file: u64) -> Position {
+        Position {
+            epoch: Epoch(1),
+            file: FileNumber(file),
+            lsn: Lsn(file * 100),
+            digest: [file as u8; 32],
+        }
+    }
+
+    fn mirror_cursor() -> MirrorCursor {
+        MirrorCursor {
+            volume: VolumeId([0xab; 16]),
+            received: position(9),
+            intent: Lsn(800),
+            applied: position(7),
+            applied_time: Timestamp(1_700_000_000_000_000_000),
+        }
+    }
+
+    #[test]
+    fn cursors_come_back_and_no_altered_one_is_taken() {
+        assert_exact(&mirror_cursor());
+        assert_exact(&SealedCursor {
+            volume: VolumeId([7; 16]),
+            sealed: position(3),
+        });
+    }
+
+    #[test]
+    fn applied_never_passes_intent_or_received() {
+        let low_intent = MirrorCursor {
+            intent: Lsn(699),
+            ..mirror_cursor()
+        };
+        let decoded = MirrorCursor::decode(&low_intent.encode());
+        assert!(matches!(
+            decoded,
+            Err(StateError::Value {
+                field: "intent",
+                value: 699,
+                ..
+            })
+        ));
+        let low_received = MirrorCursor {
+            received: position(6),
+            ..mirror_cursor()
+        };
+        assert!(MirrorCursor::decode(&low_received.encode()).is_err());
+    }
+
+    #[test]
+    fn the_file_is_missing_then_kept_and_belongs_to_one_volume() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir: Arc<dyn Directory> = HostDirectory::open(temp.path()).unwrap();
+        assert_eq!(MirrorCursor::load(&*dir).unwrap(), None);
+        let volume = VolumeId::generate();
+        let file = MirrorCursorFile::open(dir.clone(), volume).unwrap();
+        assert!(file.get().is_settled());
+        file.update(|cursor| cursor.intent = Lsn(5)).unwrap();
+        let again = MirrorCursorFile::open(dir.clone(), volume).unwrap();
+        assert_eq!(again.get().intent, Lsn(5));
+        assert!(!again.get().is_settled());
+        let foreign = MirrorCursorFile::open(dir, VolumeId::generate());
+        assert!(matches!(foreign, Err(StateError::Volume { found, .. }) if found == volume));
+    }
+}

@@ -1,0 +1,7 @@
+//! Who a series of journal files belongs to, and which mirror is paired with it.
+
+mod mirror;
+mod volume;
+
+pub use mirror::{Fingerprint, MirrorIdentity};
+pub use volume::{DEVICES_MAX, DeviceIdentity, VolumeIdentity};
