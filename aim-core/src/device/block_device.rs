@@ -52,3 +52,26 @@ pub trait BlockDevice: Debug + Send + Sync + 'static {
     /// Makes everything that completed before durable.
     fn sync(&self) -> io::Result<()>;
 }
+
+/// Refuses a range that is not made of whole blocks inside the device: what every
+/// implementation does before it touches anything.
+///
+/// # Errors
+///
+/// `InvalidInput`, with the range in the message.
+pub fn check_range(device: &dyn BlockDevice, offset: ByteOffset, len: ByteLen) -> io::Result<()> {
+    let (size, block_size) = (device.size(), u64::from(device.block_size()));
+    let inside = offset.end(len).is_some_and(|end| end.get() <= size.get());
+    let whole = offset.get().is_multiple_of(block_size) && len.get().is_multiple_of(block_size);
+    if inside && whole {
+        return Ok(());
+    }
+    let what = match inside {
+        false => "reaches past the end of the device",
+        true => "is not made of whole blocks",
+    };
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("{len} bytes at {offset}: {what} ({size} bytes in blocks of {block_size})"),
+    ))
+}

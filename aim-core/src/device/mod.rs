@@ -1,5 +1,11 @@
 //! The seam to a disk, and the disks that stand behind it.
 
 mod block_device;
+mod file_device;
+mod fingerprint;
+mod mem_device;
+mod zeroing;
 
-pub use block_device::{BlockDevice, WriteRun};
+pub use block_device::{BlockDevice, WriteRun, check_range};
+pub use file_device::{FileDevice, OpenDeviceError};
+pub use mem_device::MemDevice;

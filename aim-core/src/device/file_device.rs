@@ -1,0 +1,279 @@
+//! A disk of the operating system: a block device, or a plain file as its image.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
+
+use super::{BlockDevice, WriteRun, check_range, fingerprint, zeroing};
+use crate::identity::Fingerprint;
+use crate::units::{ByteLen, ByteOffset};
+
+/// Block size that a plain file is said to have.
+const FILE_BLOCK_BYTES: u32 = 512;
+
+/// Most slices that one vectored write takes (`IOV_MAX` of Linux).
+const SLICES_MAX: usize = 1024;
+
+/// A block device, or a plain file used as one.
+///
+/// I/O goes through the page cache; [`sync`](BlockDevice::sync) is `fdatasync`. The size is the
+/// one at the time of opening.
+#[derive(Debug)]
+pub struct FileDevice {
+    path: PathBuf,
+    file: File,
+    size: ByteLen,
+    block_size: u32,
+    fingerprint: Fingerprint,
+}
+
+/// Why a path can't be used as a disk.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenDeviceError {
+    /// It can't be opened or asked for its size.
+    #[error("{path}: {source}")]
+    Io {
+        /// The device.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is neither a block device nor a plain file.
+    #[error("{path} is neither a block device nor a plain file")]
+    Kind {
+        /// What was to be a device.
+        path: PathBuf,
+    },
+    /// It is mounted, part of another device, or open for writing by another AIM process.
+    #[error("{path} is in use: mounted, part of another device, or held by another process")]
+    Busy {
+        /// The device.
+        path: PathBuf,
+    },
+    /// Its size is zero or not a multiple of its block size.
+    #[error("{path} has {size} bytes, which is not a number of blocks of {block_size} bytes")]
+    Size {
+        /// The device.
+        path: PathBuf,
+        /// Its size.
+        size: ByteLen,
+        /// Its block size in bytes.
+        block_size: u32,
+    },
+    /// Its block size is not supported.
+    #[error(
+        "{path} has blocks of {block_size} bytes; powers of two from 512 to 4096 are supported"
+    )]
+    BlockSize {
+        /// The device.
+        path: PathBuf,
+        /// Its block size in bytes.
+        block_size: u32,
+    },
+}
+
+impl FileDevice {
+    /// Opens a disk for reading and writing, for this process alone: a block device is claimed
+    /// as a mount claims it, a plain file is locked. Both end with the last use of the device.
+    pub fn open_exclusive(path: impl Into<PathBuf>) -> Result<Self, OpenDeviceError> {
+        Self::open(path.into(), true)
+    }
+
+    /// Opens a disk for reading only, whoever else uses it; changing methods fail.
+    pub fn open_read_only(path: impl Into<PathBuf>) -> Result<Self, OpenDeviceError> {
+        Self::open(path.into(), false)
+    }
+
+    fn open(path: PathBuf, exclusive: bool) -> Result<Self, OpenDeviceError> {
+        let io_error = |source| OpenDeviceError::Io {
+            path: path.clone(),
+            source,
+        };
+        let kind = std::fs::metadata(&path).map_err(io_error)?.file_type();
+        if !kind.is_block_device() && !kind.is_file() {
+            return Err(OpenDeviceError::Kind { path });
+        }
+        let claim = match exclusive && kind.is_block_device() {
+            true => OFlags::EXCL,
+            false => OFlags::empty(),
+        };
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(exclusive)
+            .custom_flags(claim.bits().cast_signed())
+            .open(&path);
+        let file = match opened {
+            Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {
+                return Err(OpenDeviceError::Busy { path });
+            }
+            opened => opened.map_err(io_error)?,
+        };
+        // a lock on a block device would collide with udev's; the claim above is exclusive
+        if exclusive && kind.is_file() {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => return Err(OpenDeviceError::Busy { path }),
+                locked => locked.map_err(|error| io_error(error.into()))?,
+            }
+        }
+        let (size, block_size, fingerprint) = describe(&file).map_err(io_error)?;
+        if !block_size.is_power_of_two() || !(512..=4096).contains(&block_size) {
+            return Err(OpenDeviceError::BlockSize { path, block_size });
+        }
+        if size.get() == 0 || !size.get().is_multiple_of(block_size.into()) {
+            return Err(OpenDeviceError::Size {
+                path,
+                size,
+                block_size,
+            });
+        }
+        Ok(Self {
+            path,
+            file,
+            size,
+            block_size,
+            fingerprint,
+        })
+    }
+
+    /// The path that it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What makes the disk recognizable; unknown for plain files and nameless disks.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The open file, for front ends that issue their own I/O.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Writes slices one after the other from `offset`.
+    fn write_slices(&self, slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+        let mut rest = slices;
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let now = &rest[..rest.len().min(SLICES_MAX)];
+            match rustix::io::pwritev(&self.file, now, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    offset += written as u64;
+                    IoSlice::advance_slices(&mut rest, written);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Size, block size and fingerprint of an open disk.
+fn describe(file: &File) -> io::Result<(ByteLen, u32, Fingerprint)> {
+    let metadata = file.metadata()?;
+    if metadata.file_type().is_file() {
+        let size = ByteLen(metadata.len());
+        return Ok((size, FILE_BLOCK_BYTES, Fingerprint::UNKNOWN));
+    }
+    // the length in the metadata of a block device is 0; its end can be sought
+    let mut seekable = file;
+    let size = ByteLen(seekable.seek(SeekFrom::End(0))?);
+    let block_size = rustix::fs::ioctl_blksszget(file)?;
+    let (major, minor) = (
+        rustix::fs::major(metadata.rdev()),
+        rustix::fs::minor(metadata.rdev()),
+    );
+    Ok((size, block_size, fingerprint::of_block_device(major, minor)))
+}
+
+impl BlockDevice for FileDevice {
+    fn size(&self) -> ByteLen {
+        self.size
+    }
+
+    fn block_size(&self) -> u32 {
+        self.block_size
+    }
+
+    fn read(&self, offset: ByteOffset, buffer: &mut [u8]) -> io::Result<()> {
+        check_range(self, offset, ByteLen(buffer.len() as u64))?;
+        self.file.read_exact_at(buffer, offset.get())
+    }
+
+    fn write(&self, offset: ByteOffset, data: &[u8]) -> io::Result<()> {
+        check_range(self, offset, ByteLen(data.len() as u64))?;
+        self.file.write_all_at(data, offset.get())
+    }
+
+    /// Goes once over the disk, and joins what lies side by side into one write.
+    fn write_batch(&self, writes: &[WriteRun<'_>]) -> io::Result<()> {
+        for run in writes {
+            check_range(self, run.offset, ByteLen(run.data.len() as u64))?;
+        }
+        let mut ascending: Vec<&WriteRun<'_>> = writes.iter().collect();
+        ascending.sort_unstable_by_key(|run| run.offset);
+        let side_by_side = ascending.chunk_by(|left, right| {
+            left.offset.end(ByteLen(left.data.len() as u64)) == Some(right.offset)
+        });
+        for runs in side_by_side {
+            let mut slices: Vec<_> = runs.iter().map(|run| IoSlice::new(run.data)).collect();
+            self.write_slices(&mut slices, runs[0].offset.get())?;
+        }
+        Ok(())
+    }
+
+    fn write_zeroes(&self, offset: ByteOffset, len: ByteLen, unmap: bool) -> io::Result<()> {
+        check_range(self, offset, len)?;
+        zeroing::write_zeroes(&self.file, offset.get(), len.get(), unmap)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_disk_is_refused_by_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let odd = temp.path().join("odd");
+        std::fs::write(&odd, [0; 600]).unwrap();
+        let opened = FileDevice::open_exclusive(&odd);
+        assert!(matches!(
+            opened,
+            Err(OpenDeviceError::Size {
+                size: ByteLen(600),
+                ..
+            })
+        ));
+        let opened = FileDevice::open_exclusive(temp.path());
+        assert!(matches!(opened, Err(OpenDeviceError::Kind { .. })));
+        let opened = FileDevice::open_exclusive(temp.path().join("missing"));
+        assert!(matches!(opened, Err(OpenDeviceError::Io { .. })));
+        let opened = FileDevice::open_exclusive("/dev/null");
+        assert!(matches!(opened, Err(OpenDeviceError::Kind { .. })));
+    }
+
+    #[test]
+    fn a_file_has_one_owner_until_it_is_closed() {
+        let temp = tempfile::tempdir().unwrap();
+        let image = temp.path().join("image");
+        std::fs::write(&image, [7; 4096]).unwrap();
+        let owner = FileDevice::open_exclusive(&image).unwrap();
+        let second = FileDevice::open_exclusive(&image);
+        assert!(matches!(second, Err(OpenDeviceError::Busy { .. })));
+        let reader = FileDevice::open_read_only(&image).unwrap();
+        assert!(reader.write(ByteOffset(0), &[0; 512]).is_err());
+        drop(owner);
+        FileDevice::open_exclusive(&image).unwrap();
+    }
+}
