@@ -1,0 +1,150 @@
+//! The command line, exactly as typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{DEFAULT_PATH, Span};
+use crate::exit::Exit;
+use crate::logging::LogFormat;
+
+/// Mirrors block devices by journal files.
+#[derive(Debug, Parser)]
+#[command(name = "aim", version, after_help = Exit::help(), propagate_version = true)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How to speak.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Output {
+    /// Print JSON on stdout, and errors as one JSON object on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Form of the log on stderr [default: text]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// Log level or filter; also AIM_LOG [default: info for `run`, else warn]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+}
+
+/// Which configuration.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Give a volume or a mirror its identity, once, on each side
+    Init(InitArgs),
+    /// Run every volume and mirror of the configuration until a signal
+    Run(ConfigArgs),
+    /// Show how far each volume and mirror is
+    Status(StatusArgs),
+    /// Wait until all that was captured so far is applied on the mirror
+    Wait(WaitArgs),
+    /// Look at, check and apply journal files, without any daemon
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// Check the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// A volume (on the source) or a mirror (on the mirror host); `volume.NAME` or `mirror.NAME`
+    /// where both have the name
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The volume's disk bears data, and the mirror's disk holds the very same bytes already
+    #[arg(long)]
+    pub(crate) assume_identical: bool,
+    /// The mirror's disk bears data which may be lost; it must be named, to be sure
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) overwrite: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Only this volume or mirror
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Show it again every second, until interrupted
+    #[arg(long, short)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// The volume (on the source) or the mirror (on the mirror host: all that has arrived)
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Give up after this long, such as 30s or 5m [default: never]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<Span>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Name everything that is wrong with it, as `aim run` would
+    Check(ConfigArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// List the journal files of a directory, in the order of their series
+    Ls(JournalLsArgs),
+    /// Print the header of a file, and its records
+    Inspect(JournalInspectArgs),
+    /// Check every byte of the files, and that they follow each other
+    Verify(JournalVerifyArgs),
+    /// Apply files to a device, in the order of their series
+    Apply(JournalApplyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalLsArgs {
+    /// A directory with journal files, or a volume's or mirror's directory
+    pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalInspectArgs {
+    /// A journal file, sealed or open
+    pub(crate) file: PathBuf,
+    /// Print the header only
+    #[arg(long)]
+    pub(crate) header: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalVerifyArgs {
+    /// Journal files, or directories with journal files
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalApplyArgs {
+    /// Journal files, or directories with journal files
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The device or image file to apply them to
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: PathBuf,
+    /// Check everything, write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}

@@ -1,0 +1,186 @@
+//! From a file to a configuration, or to everything that is wrong with it.
+
+use std::path::Path;
+
+use super::typed::Config;
+use super::{parse, resolve};
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome, Problem};
+
+/// Read when `--config` is not given.
+pub(crate) const DEFAULT_PATH: &str = "/etc/aim/aim.toml";
+
+/// Reads and understands a configuration, without looking at the devices that it names.
+///
+/// # Errors
+///
+/// All mistakes at once, each with its table and line.
+pub(crate) fn load(path: &Path) -> Outcome<Config> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Problem::new("can't read the configuration")
+            .at(path.display())
+            .hint("name the file with --config FILE; docs/operations.md has an example")
+            .io(&error)
+    })?;
+    let (tables, problems) = parse::parse(path, &text);
+    // a misspelt key is also a missing one: to name both would mislead
+    refuse(problems)?;
+    let (config, problems) = resolve::resolve(path, tables);
+    refuse(problems)?;
+    Ok(config)
+}
+
+fn refuse(problems: Vec<Problem>) -> Outcome<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Failure {
+        exit: Exit::Usage,
+        problems,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> String {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("aim.toml");
+        std::fs::write(&path, text).unwrap();
+        match load(&path) {
+            Ok(config) => panic!("accepted: {config:?}"),
+            Err(failure) => {
+                assert_eq!(failure.exit, Exit::Usage);
+                let shown = failure.to_string();
+                shown.replace(&path.display().to_string(), "FILE")
+            }
+        }
+    }
+
+    const GOOD: &str = r#"
+[volume.data]
+device = "/dev/vdb"
+journal = "/var/lib/aim/data"
+target = "ssh://aim@mirror/srv/aim/data"
+key = "/etc/aim/key"
+known_hosts = "/etc/aim/known_hosts"
+"#;
+
+    #[test]
+    fn defaults_fill_what_is_left_out() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("aim.toml");
+        std::fs::write(&path, GOOD).unwrap();
+        let config = load(&path).unwrap();
+        let volume = &config.volumes["data"];
+        assert_eq!(config.run_dir, Path::new("/run/aim"));
+        assert_eq!((volume.queues, volume.depth), (2, 64));
+        assert_eq!(volume.seal_bytes, 64 << 20);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_table_and_a_near_spelling() {
+        let text = GOOD.replace("device =", "devcie =");
+        assert_eq!(
+            problems(&text),
+            "error: unknown key `devcie` ([volume.data], line 3 of FILE)\nhint: did you mean `device`?"
+        );
+    }
+
+    #[test]
+    fn a_foreign_key_lists_the_known_ones() {
+        let text = format!("{GOOD}colour = 3\n[log]\nlevel = \"info\"\nfile = \"x\"\n");
+        let shown = problems(&text);
+        assert!(
+            shown.contains("unknown key `colour` ([volume.data], line 8"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("hint: known keys: device, journal, target"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("unknown key `file` ([log], line 11"),
+            "{shown}"
+        );
+        let top = problems("[volumes.data]\ndevice = \"/dev/vdb\"\n");
+        assert!(
+            top.contains("unknown key `volumes` (the top of the file, line 1"),
+            "{top}"
+        );
+        assert!(top.contains("did you mean `volume`?"), "{top}");
+    }
+
+    #[test]
+    fn wrong_types_and_units_show_their_line() {
+        let shown = problems(&format!("{GOOD}seal_bytes = \"64M\"\n"));
+        assert!(shown.contains("`64M` needs a unit"), "{shown}");
+        assert!(
+            shown.contains("line 8 of FILE: `seal_bytes = \"64M\"`"),
+            "{shown}"
+        );
+        let shown = problems(&format!("{GOOD}queues = \"two\"\n"));
+        assert!(shown.contains("invalid type: string \"two\""), "{shown}");
+        let shown = problems("[volume.data\n");
+        assert!(shown.contains("line 1 of FILE"), "{shown}");
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for (line, expected) in [
+            ("queues = 0", "`queues` is 0, must be from 1 to 32"),
+            ("depth = 9999", "`depth` is 9999"),
+            (
+                "seal_bytes = \"2GiB\"",
+                "`seal_bytes` is 2 GiB, must be from 1 MiB to 1 GiB",
+            ),
+            ("seal_after = \"0s\"", "`seal_after`"),
+            ("staging_bytes = \"1KiB\"", "`staging_bytes` is 1 KiB"),
+        ] {
+            let shown = problems(&format!("{GOOD}{line}\n"));
+            assert!(shown.contains(expected), "{line}: {shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_relative_is_named() {
+        let shown = problems("[mirror.m]\ndevice = \"vdb\"\n");
+        assert!(
+            shown.contains("`device` is `vdb`, must be an absolute path ([mirror.m]"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("`directory` is missing ([mirror.m]"),
+            "{shown}"
+        );
+        let shown = problems("");
+        assert!(shown.contains("neither a volume nor a mirror"), "{shown}");
+        let shown = problems(&GOOD.replace("volume.data", "volume.\"a/b\""));
+        assert!(shown.contains("`a/b` can't be a name"), "{shown}");
+    }
+
+    #[test]
+    fn login_belongs_to_ssh_and_only_there() {
+        let shown = problems(&GOOD.replace("key = \"/etc/aim/key\"\n", ""));
+        assert!(shown.contains("`key` is missing"), "{shown}");
+        let shown = problems(&GOOD.replace("ssh://aim@mirror/srv", "/srv"));
+        assert!(
+            shown.contains("`key` has no meaning for a target that is a directory"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn two_tables_must_not_share_a_device_or_a_directory() {
+        let shown = problems(&format!(
+            "{GOOD}{}",
+            GOOD.replace("volume.data", "volume.two")
+        ));
+        assert!(
+            shown.contains("/dev/vdb is used by [volume.data] and [volume.two]"),
+            "{shown}"
+        );
+        assert!(shown.contains("/var/lib/aim/data is used by"), "{shown}");
+    }
+}

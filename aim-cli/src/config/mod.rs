@@ -1,0 +1,20 @@
+//! The configuration: as typed, as understood, and checked against the host.
+//!
+//! ```text
+//! file ── parse (spans, unknown keys) ── raw ── resolve (values) ── Config ── host check
+//! ```
+
+mod fields;
+mod load;
+mod parse;
+mod quantity;
+mod raw;
+mod resolve;
+mod spelling;
+mod target;
+mod typed;
+
+pub(crate) use load::{DEFAULT_PATH, load};
+pub(crate) use quantity::{Size, Span};
+pub(crate) use target::{SshTarget, Target};
+pub(crate) use typed::{Config, Entry, Key, Login, MirrorConfig, VolumeConfig};

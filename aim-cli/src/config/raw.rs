@@ -1,0 +1,40 @@
+//! The configuration as it was typed: one struct per kind of table, every value optional.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::quantity::{Size, Span};
+use crate::logging::LogFormat;
+
+/// `[log]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLog {
+    pub(super) level: Option<String>,
+    pub(super) format: Option<LogFormat>,
+}
+
+/// `[volume.NAME]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawVolume {
+    pub(super) device: Option<PathBuf>,
+    pub(super) journal: Option<PathBuf>,
+    pub(super) target: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) known_hosts: Option<PathBuf>,
+    pub(super) queues: Option<u16>,
+    pub(super) depth: Option<u16>,
+    pub(super) seal_bytes: Option<Size>,
+    pub(super) seal_after: Option<Span>,
+    pub(super) staging_bytes: Option<Size>,
+}
+
+/// `[mirror.NAME]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMirror {
+    pub(super) device: Option<PathBuf>,
+    pub(super) directory: Option<PathBuf>,
+}

@@ -1,0 +1,142 @@
+//! The configuration as the program uses it: every value known and in range.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::spelling;
+use super::target::Target;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome, Problem};
+use crate::logging::LogFormat;
+
+/// A whole configuration.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The file that it came from.
+    pub(crate) path: PathBuf,
+    /// Control socket and staging rings; should be on tmpfs.
+    pub(crate) run_dir: PathBuf,
+    /// Filter of the log, where the configuration gives one.
+    pub(crate) log_level: Option<String>,
+    /// Form of the log, where the configuration gives one.
+    pub(crate) log_format: Option<LogFormat>,
+    /// `[volume.NAME]`, by name.
+    pub(crate) volumes: BTreeMap<String, VolumeConfig>,
+    /// `[mirror.NAME]`, by name.
+    pub(crate) mirrors: BTreeMap<String, MirrorConfig>,
+}
+
+/// A disk whose changes are captured and shipped: `[volume.NAME]`.
+#[derive(Clone, Debug)]
+pub(crate) struct VolumeConfig {
+    /// Also the name of the device under `/dev/aim/`.
+    pub(crate) name: String,
+    /// The backing device or image file.
+    pub(crate) device: PathBuf,
+    /// The journal directory.
+    pub(crate) journal: PathBuf,
+    /// The mirror's directory.
+    pub(crate) target: Target,
+    /// How to log in there; always present for an SSH target.
+    pub(crate) login: Option<Login>,
+    /// Hardware queues of the ublk device.
+    pub(crate) queues: u16,
+    /// Requests in flight per queue.
+    pub(crate) depth: u16,
+    /// A journal file is sealed when it has grown to this.
+    pub(crate) seal_bytes: u64,
+    /// ... or when its first record is this old.
+    pub(crate) seal_after: Duration,
+    /// Size of the staging ring.
+    pub(crate) staging_bytes: u64,
+}
+
+/// How to prove who we are, and who the other host is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Login {
+    /// Our key.
+    pub(crate) key: Key,
+    /// The host keys that are accepted.
+    pub(crate) known_hosts: PathBuf,
+}
+
+/// Where the private key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// In the agent that `SSH_AUTH_SOCK` names.
+    Agent,
+    /// In a file without a passphrase.
+    File(PathBuf),
+}
+
+/// A disk that arriving journal files are applied to: `[mirror.NAME]`.
+#[derive(Clone, Debug)]
+pub(crate) struct MirrorConfig {
+    /// Its name in messages.
+    pub(crate) name: String,
+    /// The device or image file that is overwritten.
+    pub(crate) device: PathBuf,
+    /// The directory that the source ships to.
+    pub(crate) directory: PathBuf,
+}
+
+/// What a NAME on the command line stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Entry<'a> {
+    /// `[volume.NAME]`
+    Volume(&'a VolumeConfig),
+    /// `[mirror.NAME]`
+    Mirror(&'a MirrorConfig),
+}
+
+impl Config {
+    /// Finds NAME, `volume.NAME` or `mirror.NAME`.
+    ///
+    /// # Errors
+    ///
+    /// Not found, with a near spelling; or a bare name that is both a volume and a mirror.
+    pub(crate) fn entry(&self, name: &str) -> Outcome<Entry<'_>> {
+        let volume = |name| self.volumes.get(name).map(Entry::Volume);
+        let mirror = |name| self.mirrors.get(name).map(Entry::Mirror);
+        let found = match name.split_once('.') {
+            Some(("volume", rest)) => volume(rest),
+            Some(("mirror", rest)) => mirror(rest),
+            _ => match (volume(name), mirror(name)) {
+                (Some(_), Some(_)) => return Err(self.ambiguous(name)),
+                (volume, mirror) => volume.or(mirror),
+            },
+        };
+        found.ok_or_else(|| self.not_found(name))
+    }
+
+    fn ambiguous(&self, name: &str) -> Failure {
+        Problem::new(format!("`{name}` is both a volume and a mirror"))
+            .at(self.path.display())
+            .hint(format!("say `volume.{name}` or `mirror.{name}`"))
+            .exit(Exit::Usage)
+    }
+
+    /// The failure for a name that is not in the file.
+    pub(crate) fn not_found(&self, name: &str) -> Failure {
+        let names: Vec<&str> = self
+            .volumes
+            .keys()
+            .chain(self.mirrors.keys())
+            .map(String::as_str)
+            .collect();
+        let hint = match spelling::nearest(name, &names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the file has: {}", names.join(", ")),
+        };
+        Problem::new(format!("no volume or mirror is called `{name}`"))
+            .at(self.path.display())
+            .hint(hint)
+            .exit(Exit::NotFound)
+    }
+
+    /// Path of the control socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.run_dir.join("aim.sock")
+    }
+}

@@ -1,0 +1,13 @@
+//! What the host says about a disk: what it is made of, what uses it, what it bears.
+
+mod device;
+mod graph;
+mod mounts;
+mod placement;
+mod signature;
+
+pub(crate) use device::{DeviceFacts, inspect};
+pub(crate) use graph::DiskGraph;
+pub(crate) use mounts::MountTable;
+pub(crate) use placement::check as check_placement;
+pub(crate) use signature::{Signature, find as find_signatures};

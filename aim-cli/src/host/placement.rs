@@ -1,0 +1,103 @@
+//! Refuses folders that lie on the disk that they serve, and disks that lie on each other.
+//!
+//! A journal on the mirrored disk captures its own writes without end, and waits for itself as
+//! soon as memory is short. A mirror's directory on the mirror device is overwritten by replay.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::graph::{DeviceNumber, DiskGraph, Store, store_of};
+use crate::config::{Config, Target};
+use crate::failure::Problem;
+
+/// Names everything in `config` that is placed where it must not be. Paths that do not exist
+/// (yet) are judged by the nearest folder above them that does.
+pub(crate) fn check(config: &Config, graph: &DiskGraph) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut disks: Vec<(String, &Path)> = Vec::new();
+    for volume in config.volumes.values() {
+        let table = format!("[volume.{}]", volume.name);
+        let exported = PathBuf::from("/dev/aim").join(&volume.name);
+        let mut folders = vec![("journal", volume.journal.as_path())];
+        if let Target::Directory(path) = &volume.target {
+            folders.push(("target", path));
+        }
+        for (key, folder) in folders {
+            for disk in [&volume.device, &exported] {
+                problems.extend(on_its_disk(graph, &table, key, folder, disk));
+            }
+        }
+        disks.push((table, &volume.device));
+    }
+    for mirror in config.mirrors.values() {
+        let table = format!("[mirror.{}]", mirror.name);
+        let folder = &mirror.directory;
+        problems.extend(on_its_disk(
+            graph,
+            &table,
+            "directory",
+            folder,
+            &mirror.device,
+        ));
+        disks.push((table, &mirror.device));
+    }
+    problems.extend(on_each_other(graph, &disks));
+    problems
+}
+
+fn on_its_disk(
+    graph: &DiskGraph,
+    table: &str,
+    key: &str,
+    folder: &Path,
+    disk: &Path,
+) -> Option<Problem> {
+    let disk_store = store_of(disk)?;
+    let under = under_folder(graph, folder)?;
+    under.contains(&disk_store).then(|| {
+        Problem::new(format!(
+            "`{key}` {} lies on the mirrored disk {}",
+            folder.display(),
+            disk.display()
+        ))
+        .at(table)
+        .hint("put it on another disk: what is written there would be captured again, for ever")
+    })
+}
+
+/// Everything that a folder, or the nearest existing one above it, is stored on.
+fn under_folder(graph: &DiskGraph, folder: &Path) -> Option<BTreeSet<Store>> {
+    let existing = folder.ancestors().find_map(|path| path.metadata().ok())?;
+    let number = DeviceNumber::from_raw(existing.dev());
+    Some(graph.beneath(Store::Device(graph.mounts().backing(number))))
+}
+
+/// A disk and its own partition, a RAID and its member, or an image file and the disk that it is
+/// stored on must not both be named.
+fn on_each_other(graph: &DiskGraph, disks: &[(String, &Path)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (index, (table, disk)) in disks.iter().enumerate() {
+        for (other_table, other) in &disks[..index] {
+            let (Some(a), Some(b)) = (store_of(disk), store_of(other)) else {
+                continue;
+            };
+            if graph.beneath(a).contains(&b) || graph.beneath(b).contains(&a) {
+                let what = match a == b {
+                    true => format!(
+                        "{} and {} are the same disk",
+                        other.display(),
+                        disk.display()
+                    ),
+                    false => format!("{} and {} overlap", other.display(), disk.display()),
+                };
+                problems.push(
+                    Problem::new(what)
+                        .at(format!("{other_table} and {table}"))
+                        .hint("give each a disk of its own"),
+                );
+            }
+        }
+    }
+    problems
+}

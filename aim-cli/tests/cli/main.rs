@@ -1,0 +1,5 @@
+//! The program as a user meets it: its help, its errors, its exit codes.
+
+mod config;
+mod help;
+mod program;
