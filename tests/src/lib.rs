@@ -1,1 +1,24 @@
 //! Test doubles, integration tests and guest tests of AIM.
+//!
+//! The seams that production code is written against are where the faults come from:
+//!
+//! ```text
+//!             Power: counts steps; fails one, or cuts the power at one
+//!            ┌──┴───────────────┐
+//! VolatileDevice            MemFileSystem
+//! BlockDevice with a        Directory and DirFile that forget
+//! volatile cache            names and content that were not synced
+//! ```
+//!
+//! What happens is fixed by a seed and a step, so a failure can be repeated.
+
+pub mod device_suite;
+mod mem_directory;
+mod power;
+mod rng;
+mod volatile_device;
+
+pub use mem_directory::{MemDirectory, MemFileSystem};
+pub use power::{Power, Step};
+pub use rng::Rng;
+pub use volatile_device::VolatileDevice;

@@ -1,0 +1,207 @@
+//! A disk with a volatile cache.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aim_core::device::{BlockDevice, check_range};
+use aim_core::units::{ByteLen, ByteOffset};
+
+use crate::{Power, Rng, Step};
+
+/// What a disk writes whole or not at all.
+const SECTOR_BYTES: usize = 512;
+
+type Sector = [u8; SECTOR_BYTES];
+
+/// A disk in memory whose cache is lost with the power.
+///
+/// - After a power cut each sector holds its content as of the last sync, or any content that
+///   was written to it since: every sector for itself.
+/// - After a failed sync the sectors that were to be written are read back as written, but no
+///   later sync makes them durable (as in the page cache of Linux): only writing them again does.
+/// - A failed write has stored a part of its sectors.
+#[derive(Debug)]
+pub struct VolatileDevice {
+    size: ByteLen,
+    block_size: u32,
+    power: Arc<Power>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    rng: Rng,
+    durable: Vec<u8>,
+    current: Vec<u8>,
+    /// All that was written to a sector since the last sync, oldest first.
+    unsynced: BTreeMap<usize, Vec<Sector>>,
+}
+
+impl VolatileDevice {
+    /// A disk of zeroes. `seed` decides what a power cut leaves.
+    pub fn new(size: ByteLen, block_size: u32, power: Arc<Power>, seed: u64) -> Arc<Self> {
+        let zeroes = vec![0; size.get() as usize];
+        Arc::new(Self {
+            size,
+            block_size,
+            power,
+            state: Mutex::new(State {
+                rng: Rng::new(seed),
+                durable: zeroes.clone(),
+                current: zeroes,
+                unsynced: BTreeMap::new(),
+            }),
+        })
+    }
+
+    /// What a reader sees.
+    pub fn content(&self) -> Vec<u8> {
+        self.lock().current.clone()
+    }
+
+    /// What a power cut would certainly leave of sectors that nobody wrote since the last sync.
+    pub fn durable_content(&self) -> Vec<u8> {
+        self.lock().durable.clone()
+    }
+
+    /// Forgets what a power cut makes it forget.
+    pub fn power_cut(&self) {
+        let state = &mut *self.lock();
+        for (sector, versions) in std::mem::take(&mut state.unsynced) {
+            let chosen = state.rng.below(versions.len() as u64 + 1) as usize;
+            if let Some(version) = versions.get(chosen) {
+                sector_mut(&mut state.durable, sector).copy_from_slice(version);
+            }
+        }
+        state.current.clone_from(&state.durable);
+    }
+
+    fn change(&self, label: &'static str, offset: ByteOffset, data: &[u8]) -> io::Result<()> {
+        check_range(self, offset, ByteLen(data.len() as u64))?;
+        let state = &mut *self.lock();
+        let step = self.power.step(label);
+        if let Step::Off(error) = step {
+            return Err(error);
+        }
+        let first = offset.get() as usize / SECTOR_BYTES;
+        for (index, new) in data.as_chunks::<SECTOR_BYTES>().0.iter().enumerate() {
+            if matches!(step, Step::Fail(_)) && state.rng.chance(2) {
+                continue;
+            }
+            let sector = first + index;
+            sector_mut(&mut state.current, sector).copy_from_slice(new);
+            state.unsynced.entry(sector).or_default().push(*new);
+        }
+        match step {
+            Step::Go => Ok(()),
+            Step::Fail(error) | Step::Cut(error) | Step::Off(error) => Err(error),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn sector_mut(bytes: &mut [u8], sector: usize) -> &mut [u8] {
+    &mut bytes[sector * SECTOR_BYTES..][..SECTOR_BYTES]
+}
+
+impl BlockDevice for VolatileDevice {
+    fn size(&self) -> ByteLen {
+        self.size
+    }
+
+    fn block_size(&self) -> u32 {
+        self.block_size
+    }
+
+    fn read(&self, offset: ByteOffset, buffer: &mut [u8]) -> io::Result<()> {
+        check_range(self, offset, ByteLen(buffer.len() as u64))?;
+        self.power.require_on()?;
+        let start = offset.get() as usize;
+        buffer.copy_from_slice(&self.lock().current[start..start + buffer.len()]);
+        Ok(())
+    }
+
+    fn write(&self, offset: ByteOffset, data: &[u8]) -> io::Result<()> {
+        self.change("device write", offset, data)
+    }
+
+    fn write_zeroes(&self, offset: ByteOffset, len: ByteLen, _unmap: bool) -> io::Result<()> {
+        check_range(self, offset, len)?;
+        self.change("device zeroes", offset, &vec![0; len.get() as usize])
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let state = &mut *self.lock();
+        match self.power.step("device sync") {
+            Step::Go => {
+                for sector in std::mem::take(&mut state.unsynced).into_keys() {
+                    let synced = sector * SECTOR_BYTES..(sector + 1) * SECTOR_BYTES;
+                    state.durable[synced.clone()].copy_from_slice(&state.current[synced]);
+                }
+                Ok(())
+            }
+            Step::Fail(error) => {
+                state.unsynced.clear();
+                Err(error)
+            }
+            Step::Cut(error) | Step::Off(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(power: &Arc<Power>, seed: u64) -> Arc<VolatileDevice> {
+        VolatileDevice::new(ByteLen(4096), 512, power.clone(), seed)
+    }
+
+    #[test]
+    fn a_power_cut_keeps_what_was_synced_and_a_choice_of_the_rest() {
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..64 {
+            let device = device(&Power::steady(), seed);
+            device.write(ByteOffset(0), &[1; 1024]).unwrap();
+            device.sync().unwrap();
+            device.write(ByteOffset(512), &[2; 512]).unwrap();
+            device.write(ByteOffset(512), &[3; 512]).unwrap();
+            device.power_cut();
+            let left = device.content();
+            assert_eq!(left[..512], [1; 512]);
+            seen.insert(left[512]);
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_a_failed_sync_dropped_needs_writing_again() {
+        let power = Power::steady();
+        let device = device(&power, 1);
+        power.fail_at(2, io::ErrorKind::Other);
+        device.write(ByteOffset(0), &[5; 512]).unwrap();
+        assert!(device.sync().is_err());
+        device.sync().unwrap();
+        assert_eq!(device.content()[0], 5, "still in the cache");
+        device.power_cut();
+        assert_eq!(device.content()[0], 0, "but never on the medium");
+    }
+
+    #[test]
+    fn nothing_works_while_the_power_is_off() {
+        let power = Power::steady();
+        let device = device(&power, 1);
+        power.cut_at(1);
+        assert!(device.write(ByteOffset(0), &[5; 512]).is_err());
+        assert!(device.sync().is_err());
+        assert!(device.read(ByteOffset(0), &mut [0; 512]).is_err());
+        device.power_cut();
+        power.restore();
+        device.sync().unwrap();
+        assert_eq!(power.labels(), ["device write", "device sync"]);
+    }
+}
