@@ -84,6 +84,13 @@ pub struct SealedCursor {
     pub sealed: Position,
 }
 
+impl SealedCursor {
+    /// Refuses a cursor that belongs to another volume than `expected`.
+    pub fn require_volume(&self, expected: VolumeId) -> Result<(), StateError> {
+        require_volume(Self::NAME, self.volume, expected)
+    }
+}
+
 impl StateFile for SealedCursor {
     const NAME: &'static str = "sealed.cursor";
 
@@ -111,9 +118,9 @@ pub struct MirrorCursor {
     pub volume: VolumeId,
     /// The last file that is verified and durable on the mirror host. Never before `applied`.
     pub received: Position,
-    /// The mirror's devices may have been touched up to this LSN, inclusive. Never before
-    /// `applied.lsn`; equal to it at rest.
-    pub intent: Lsn,
+    /// The mirror's devices may have been touched up to here. Never before `applied`; equal to
+    /// it at rest.
+    pub intent: Position,
     /// The last file whose every transaction is durable on the mirror's devices.
     pub applied: Position,
     /// Time of the newest applied transaction; 0 before the first.
@@ -126,7 +133,7 @@ impl MirrorCursor {
         Self {
             volume,
             received: Position::START,
-            intent: Lsn(0),
+            intent: Position::START,
             applied: Position::START,
             applied_time: Timestamp(0),
         }
@@ -135,7 +142,7 @@ impl MirrorCursor {
     /// Whether the devices hold exactly what `applied` says. If not, an apply was interrupted:
     /// the mirror must not be used until the files up to `intent` have been applied again.
     pub fn is_settled(&self) -> bool {
-        self.intent == self.applied.lsn
+        self.intent == self.applied
     }
 }
 
@@ -146,10 +153,10 @@ impl StateFile for MirrorCursor {
         let body = MirrorBody {
             volume: self.volume.0,
             received: self.received.into(),
+            intent: self.intent.into(),
             applied: self.applied.into(),
-            intent: self.intent.get().into(),
             applied_time: self.applied_time.get().into(),
-            reserved: [0; 16],
+            reserved: [0; 8],
         };
         frame(MIRROR_MAGIC, &body)
     }
@@ -158,17 +165,17 @@ impl StateFile for MirrorCursor {
         let body: MirrorBody = unframe(Self::NAME, MIRROR_MAGIC, bytes)?;
         require_zero(Self::NAME, &body.reserved)?;
         let applied = body.applied.parse(Self::NAME)?;
+        let intent = body.intent.parse(Self::NAME)?;
         let received = body.received.parse(Self::NAME)?;
-        require_value(Self::NAME, "intent", body.intent.get(), |intent| {
-            intent >= applied.lsn.get()
-        })?;
-        require_value(Self::NAME, "received", received.lsn.get(), |received| {
-            received >= applied.lsn.get()
-        })?;
+        for (field, position) in [("intent", intent), ("received", received)] {
+            require_value(Self::NAME, field, position.lsn.get(), |lsn| {
+                lsn >= applied.lsn.get()
+            })?;
+        }
         Ok(Self {
             volume: VolumeId(body.volume),
             received,
-            intent: Lsn(body.intent.get()),
+            intent,
             applied,
             applied_time: Timestamp(body.applied_time.get()),
         })
@@ -193,13 +200,7 @@ impl MirrorCursorFile {
     pub fn open(directory: Arc<dyn Directory>, volume: VolumeId) -> Result<Self, StateError> {
         let stored = MirrorCursor::load(&*directory)?;
         let cursor = stored.unwrap_or_else(|| MirrorCursor::new(volume));
-        if cursor.volume != volume {
-            return Err(StateError::Volume {
-                name: MirrorCursor::NAME,
-                expected: volume,
-                found: cursor.volume,
-            });
-        }
+        require_volume(MirrorCursor::NAME, cursor.volume, volume)?;
         Ok(Self {
             directory,
             cursor: Mutex::new(cursor),
@@ -232,6 +233,21 @@ impl MirrorCursorFile {
     }
 }
 
+fn require_volume(
+    name: &'static str,
+    found: VolumeId,
+    expected: VolumeId,
+) -> Result<(), StateError> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(StateError::Volume {
+            name,
+            expected,
+            found,
+        }),
+    }
+}
+
 const SEALED_MAGIC: [u8; 8] = *b"\x89AIMsea\n";
 const MIRROR_MAGIC: [u8; 8] = *b"\x89AIMcur\n";
 
@@ -258,15 +274,15 @@ struct SealedBody {
 struct MirrorBody {
     volume: [u8; 16],
     received: PositionRecord,
+    intent: PositionRecord,
     applied: PositionRecord,
-    intent: U64,
     applied_time: U64,
-    reserved: [u8; 16],
+    reserved: [u8; 8],
 }
 
 const _: () = assert!(size_of::<PositionRecord>() == 56);
 const _: () = assert!(size_of::<SealedBody>() == 72);
-const _: () = assert!(size_of::<MirrorBody>() == 160);
+const _: () = assert!(size_of::<MirrorBody>() == 200);
 
 impl From<Position> for PositionRecord {
     fn from(position: Position) -> Self {
@@ -311,7 +327,7 @@ mod tests {
         MirrorCursor {
             volume: VolumeId([0xab; 16]),
             received: position(9),
-            intent: Lsn(800),
+            intent: position(8),
             applied: position(7),
             applied_time: Timestamp(1_700_000_000_000_000_000),
         }
@@ -329,7 +345,7 @@ mod tests {
     #[test]
     fn applied_never_passes_intent_or_received() {
         let low_intent = MirrorCursor {
-            intent: Lsn(699),
+            intent: position(6),
             ..mirror_cursor()
         };
         let decoded = MirrorCursor::decode(&low_intent.encode());
@@ -337,7 +353,7 @@ mod tests {
             decoded,
             Err(StateError::Value {
                 field: "intent",
-                value: 699,
+                value: 600,
                 ..
             })
         ));
@@ -356,9 +372,9 @@ mod tests {
         let volume = VolumeId::generate();
         let file = MirrorCursorFile::open(dir.clone(), volume).unwrap();
         assert!(file.get().is_settled());
-        file.update(|cursor| cursor.intent = Lsn(5)).unwrap();
+        file.update(|cursor| cursor.intent = position(5)).unwrap();
         let again = MirrorCursorFile::open(dir.clone(), volume).unwrap();
-        assert_eq!(again.get().intent, Lsn(5));
+        assert_eq!(again.get().intent, position(5));
         assert!(!again.get().is_settled());
         let foreign = MirrorCursorFile::open(dir, VolumeId::generate());
         assert!(matches!(foreign, Err(StateError::Volume { found, .. }) if found == volume));
