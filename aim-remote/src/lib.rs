@@ -1,1 +1,15 @@
 //! Both coordinators of AIM: ship journal files over SSH, detect and apply them.
+//!
+//! ```text
+//! outgoing/ ── shipper ── Transport ──────────▶ incoming/ ── applier ── mirror device
+//!                 ▲                                             │
+//!                 └──────────────── mirror.cursor ◀─────────────┘
+//! ```
+//!
+//! The far side of a [`transport::Transport`] is a directory: files go there by name, and what
+//! the mirror host has to say comes back as a small file in it.
+
+pub mod file_io;
+mod sftp;
+pub mod ssh;
+pub mod transport;

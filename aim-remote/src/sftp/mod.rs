@@ -1,0 +1,11 @@
+//! SFTP as safe shipping needs it: many requests in flight, and only what is durable counts.
+//!
+//! It runs over any byte stream, so that another program than ours may provide it.
+
+mod compare;
+mod failure;
+mod session;
+mod upload;
+
+pub(crate) use session::Session;
+pub(crate) use upload::put;

@@ -1,0 +1,91 @@
+//! What every transport can do.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Name, TransportError};
+use crate::file_io::Source;
+
+/// Carries whole files to and from one directory on the far side.
+///
+/// All methods may run at once. A transport connects when it is first needed and again after a
+/// connection was lost; it never retries by itself: that is its user's decision.
+pub trait Transport: Debug + Send + Sync + 'static {
+    /// The far directory, for messages: `user@host:port:/dir`, or a path.
+    fn place(&self) -> String;
+
+    /// The regular files in a sub-folder of the far directory, or in itself for `""`, in no
+    /// order. Files that are still arriving are among them, as `NAME.part`.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::NotFound`] if there is no such folder.
+    fn list(&self, folder: &str)
+    -> impl Future<Output = Result<Vec<Entry>, TransportError>> + Send;
+
+    /// Stores a file, replacing one of the same name.
+    ///
+    /// When it returns, the file *and* its name are durable on the far side. Until then no file
+    /// of that name is seen there with part of the content: it arrives as `NAME.part`. What an
+    /// interrupted call left there is continued where it is the same as the source. A file that
+    /// is already there with the same content is left alone.
+    fn put(
+        &self,
+        name: &Name,
+        source: &Source,
+        progress: &Progress,
+    ) -> impl Future<Output = Result<Put, TransportError>> + Send;
+
+    /// Reads a whole small file.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::NotFound`], and [`TransportError::TooLarge`] past `limit` bytes.
+    fn get(
+        &self,
+        name: &Name,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<u8>, TransportError>> + Send;
+
+    /// Removes a file, durably. A file that is not there is removed already.
+    fn remove(&self, name: &Name) -> impl Future<Output = Result<(), TransportError>> + Send;
+}
+
+/// A file in a far folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Without the folder.
+    pub name: String,
+    /// Length in bytes.
+    pub len: u64,
+}
+
+/// What a successful [`Transport::put`] had to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Put {
+    /// Bytes that went over the line.
+    pub sent: u64,
+    /// Bytes that were there already and were found to be the same.
+    pub reused: u64,
+}
+
+/// How far a [`Transport::put`] has come; may be watched from another thread.
+#[derive(Debug, Default)]
+pub struct Progress(AtomicU64);
+
+impl Progress {
+    /// Bytes that the far side has acknowledged, reused ones among them. Not yet durable.
+    pub fn acknowledged(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Starts over for the next file.
+    pub fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}

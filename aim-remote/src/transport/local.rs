@@ -1,0 +1,323 @@
+//! A directory on a mounted file system as the far side.
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aim_core::fs::{DirFile, Directory, HostDirectory};
+use tokio::task::spawn_blocking;
+
+use super::PART;
+use super::name::is_component;
+use super::{Entry, Name, Progress, Put, Transport, TransportError};
+use crate::file_io::Source;
+
+/// Bytes that are copied or compared at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A directory on a mounted file system: another disk, a network file system, a disk that travels.
+///
+/// The directory and its folders must exist: creating them could fill an empty mount point.
+#[derive(Clone, Debug)]
+pub struct LocalTransport {
+    root: PathBuf,
+}
+
+impl LocalTransport {
+    /// Carries files to `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    fn folder(&self, folder: &str) -> Result<Arc<dyn Directory>, TransportError> {
+        let path = self.folder_path(folder);
+        match HostDirectory::open(&path) {
+            Ok(directory) => Ok(directory),
+            Err(error) => Err(failed(&path, None, error)),
+        }
+    }
+
+    fn folder_path(&self, folder: &str) -> PathBuf {
+        match folder {
+            "" => self.root.clone(),
+            folder => self.root.join(folder),
+        }
+    }
+
+    /// What is there already of the file: `None` where the whole of it is.
+    async fn take_up(&self, upload: &Upload<'_>) -> Result<Option<(File, u64)>, TransportError> {
+        if let Some(file) = upload.open(upload.name.file(), false).await? {
+            let len = file.len().await?;
+            if len == upload.source.len() && upload.common_prefix(&file, len).await? == len {
+                file.sync().await?;
+                return Ok(None);
+            }
+        }
+        match upload.open(&upload.part, true).await? {
+            None => Ok(Some((upload.create().await?, 0))),
+            Some(file) => {
+                let len = file.len().await?;
+                let kept = upload.common_prefix(&file, len).await?;
+                if kept < len {
+                    file.set_len(kept).await?;
+                }
+                Ok(Some((file, kept)))
+            }
+        }
+    }
+}
+
+impl Transport for LocalTransport {
+    fn place(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, TransportError> {
+        let path = self.folder_path(folder);
+        if !folder.is_empty() && !is_component(folder) {
+            let place = path.display().to_string();
+            return Err(TransportError::NotFound { place });
+        }
+        let directory = self.folder(folder)?;
+        blocking(&path, None, move || {
+            let mut entries = Vec::new();
+            for name in directory.list()? {
+                match directory.open(&name, false).and_then(|file| file.len()) {
+                    Ok(len) => entries.push(Entry { name, len }),
+                    // gone since it was listed
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(entries)
+        })
+        .await
+    }
+
+    async fn put(
+        &self,
+        name: &Name,
+        source: &Source,
+        progress: &Progress,
+    ) -> Result<Put, TransportError> {
+        let upload = Upload {
+            directory: self.folder(name.folder())?,
+            name,
+            part: format!("{}{PART}", name.file()),
+            source,
+        };
+        let Some((file, kept)) = self.take_up(&upload).await? else {
+            progress.add(source.len());
+            upload.sync_directory().await?;
+            return Ok(Put {
+                sent: 0,
+                reused: source.len(),
+            });
+        };
+        progress.add(kept);
+        upload.write_from(&file, kept, progress).await?;
+        file.sync().await?;
+        upload.finish().await?;
+        Ok(Put {
+            sent: source.len() - kept,
+            reused: kept,
+        })
+    }
+
+    async fn get(&self, name: &Name, limit: usize) -> Result<Vec<u8>, TransportError> {
+        let directory = self.folder(name.folder())?;
+        let path = self.root.join(name.as_str());
+        let file = name.file().to_owned();
+        let content = spawn_blocking(move || directory.read_small(&file, limit)).await;
+        match content.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(content) => Ok(content),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let place = path.display().to_string();
+                Err(TransportError::TooLarge { place, limit })
+            }
+            Err(error) => Err(failed(&path, None, error)),
+        }
+    }
+
+    async fn remove(&self, name: &Name) -> Result<(), TransportError> {
+        let directory = self.folder(name.folder())?;
+        let file = name.file().to_owned();
+        blocking(
+            &self.root.join(name.as_str()),
+            None,
+            move || match directory.remove(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => directory.sync(),
+            },
+        )
+        .await
+    }
+}
+
+/// One file on its way.
+struct Upload<'a> {
+    directory: Arc<dyn Directory>,
+    name: &'a Name,
+    part: String,
+    source: &'a Source,
+}
+
+impl Upload<'_> {
+    async fn open(&self, name: &str, writable: bool) -> Result<Option<File>, TransportError> {
+        let path = self.directory.path().join(name);
+        let directory = Arc::clone(&self.directory);
+        let name = name.to_owned();
+        let opened = blocking(&path, None, move || match directory.open(&name, writable) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        });
+        Ok(opened.await?.map(|file| self.file(file, path)))
+    }
+
+    async fn create(&self) -> Result<File, TransportError> {
+        let path = self.directory.path().join(&self.part);
+        let directory = Arc::clone(&self.directory);
+        let part = self.part.clone();
+        let created = blocking(&path, Some(&self.directory), move || {
+            directory.create(&part)
+        });
+        Ok(self.file(created.await?, path))
+    }
+
+    fn file(&self, file: Arc<dyn DirFile>, path: PathBuf) -> File {
+        File {
+            file,
+            path,
+            directory: Arc::clone(&self.directory),
+        }
+    }
+
+    /// Bytes from the start in which `file`, of `len` bytes, is the same as the source.
+    async fn common_prefix(&self, file: &File, len: u64) -> Result<u64, TransportError> {
+        let len = len.min(self.source.len());
+        let mut chunks = self.source.chunks(0, CHUNK_BYTES);
+        let mut same = 0;
+        while same < len {
+            let Some(mut chunk) = self.next(&mut chunks).await? else {
+                break;
+            };
+            chunk.truncate(usize::try_from(len - same).unwrap_or(usize::MAX));
+            let theirs = file.read(same, chunk.len()).await?;
+            let equal = chunk.iter().zip(&theirs).take_while(|(a, b)| a == b);
+            let equal = equal.count();
+            same += equal as u64;
+            if equal < chunk.len() {
+                break;
+            }
+        }
+        Ok(same)
+    }
+
+    async fn write_from(
+        &self,
+        file: &File,
+        mut offset: u64,
+        progress: &Progress,
+    ) -> Result<(), TransportError> {
+        let mut chunks = self.source.chunks(offset, CHUNK_BYTES);
+        while let Some(chunk) = self.next(&mut chunks).await? {
+            let len = chunk.len() as u64;
+            file.write(offset, chunk).await?;
+            offset += len;
+            progress.add(len);
+        }
+        Ok(())
+    }
+
+    async fn next(
+        &self,
+        chunks: &mut crate::file_io::Chunks,
+    ) -> Result<Option<Vec<u8>>, TransportError> {
+        chunks
+            .next()
+            .await
+            .map_err(|source| TransportError::Source {
+                path: self.source.path().to_owned(),
+                source,
+            })
+    }
+
+    /// Gives the synced file its name, durably.
+    async fn finish(&self) -> Result<(), TransportError> {
+        let path = self.directory.path().join(self.name.file());
+        let directory = Arc::clone(&self.directory);
+        let part = self.part.clone();
+        let name = self.name.file().to_owned();
+        blocking(&path, Some(&self.directory), move || {
+            directory.rename(&part, &*directory, &name)?;
+            directory.sync()
+        })
+        .await
+    }
+
+    async fn sync_directory(&self) -> Result<(), TransportError> {
+        let directory = Arc::clone(&self.directory);
+        blocking(&self.directory.path(), None, move || directory.sync()).await
+    }
+}
+
+/// An open file of the far directory.
+struct File {
+    file: Arc<dyn DirFile>,
+    path: PathBuf,
+    directory: Arc<dyn Directory>,
+}
+
+impl File {
+    async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn DirFile) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, TransportError> {
+        let file = Arc::clone(&self.file);
+        blocking(&self.path, Some(&self.directory), move || call(&*file)).await
+    }
+
+    async fn len(&self) -> Result<u64, TransportError> {
+        self.call(|file| file.len()).await
+    }
+
+    async fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, TransportError> {
+        self.call(move |file| {
+            let mut buffer = vec![0; len];
+            file.read_exact_at(&mut buffer, offset)?;
+            Ok(buffer)
+        })
+        .await
+    }
+
+    async fn write(&self, offset: u64, data: Vec<u8>) -> Result<(), TransportError> {
+        self.call(move |file| file.write_all_at(&[IoSlice::new(&data)], offset))
+            .await
+    }
+
+    async fn set_len(&self, len: u64) -> Result<(), TransportError> {
+        self.call(move |file| file.set_len(len)).await
+    }
+
+    async fn sync(&self) -> Result<(), TransportError> {
+        self.call(|file| file.sync_data()).await
+    }
+}
+
+/// Does blocking work away from the coordinator's thread.
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    directory: Option<&Arc<dyn Directory>>,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, TransportError> {
+    let done = spawn_blocking(work).await;
+    let done = done.unwrap_or_else(|error| Err(io::Error::other(error)));
+    done.map_err(|error| {
+        let free = directory.and_then(|directory| directory.free_bytes().ok());
+        failed(path, free, error)
+    })
+}
+
+fn failed(path: &Path, free: Option<u64>, error: io::Error) -> TransportError {
+    TransportError::from_io(path.display().to_string(), free, error)
+}

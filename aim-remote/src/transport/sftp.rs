@@ -1,0 +1,128 @@
+//! A directory behind an SSH server as the far side.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::name::is_component;
+use super::{Entry, Name, Progress, Put, Transport, TransportError};
+use crate::file_io::Source;
+use crate::sftp::{self, Session};
+use crate::ssh::{Connection, SshTarget};
+
+/// A directory on any OpenSSH server. The account needs no shell: `internal-sftp` will do.
+pub struct SftpTransport {
+    target: SshTarget,
+    directory: String,
+    /// Connected when first needed; emptied when it is of no more use.
+    link: Mutex<Option<Arc<Link>>>,
+}
+
+/// A connection and the session on it.
+struct Link {
+    session: Session,
+    _connection: Connection,
+}
+
+impl SftpTransport {
+    /// Carries files to `directory` on `target`; one without a leading `/` is taken from where
+    /// the account starts.
+    pub fn new(target: SshTarget, directory: impl Into<String>) -> Self {
+        Self {
+            target,
+            directory: directory.into(),
+            link: Mutex::new(None),
+        }
+    }
+
+    async fn link(&self) -> Result<Arc<Link>, TransportError> {
+        let mut link = self.link.lock().await;
+        if let Some(link) = &*link {
+            return Ok(Arc::clone(link));
+        }
+        let connection = Connection::open(&self.target).await?;
+        let stream = connection.sftp_stream().await?;
+        let limit = self.target.timeouts.progress;
+        let session = Session::start(stream, connection.address(), limit).await?;
+        tracing::debug!(host = connection.address(), "connected");
+        let opened = Arc::new(Link {
+            session,
+            _connection: connection,
+        });
+        *link = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Gives the link up after an error that makes it useless, so that the next call connects.
+    async fn settle<T>(
+        &self,
+        used: Arc<Link>,
+        result: Result<T, TransportError>,
+    ) -> Result<T, TransportError> {
+        if matches!(&result, Err(error) if error.breaks_connection()) {
+            let mut link = self.link.lock().await;
+            if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, &used)) {
+                *link = None;
+            }
+        }
+        result
+    }
+
+    fn path(&self, name: &str) -> String {
+        match self.directory.trim_end_matches('/') {
+            "" if self.directory.is_empty() => name.to_owned(),
+            directory => format!("{directory}/{name}"),
+        }
+    }
+}
+
+impl fmt::Debug for SftpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SftpTransport({})", self.place())
+    }
+}
+
+impl Transport for SftpTransport {
+    fn place(&self) -> String {
+        let target = &self.target;
+        format!("{}@{}:{}", target.user, target.address(), self.directory)
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, TransportError> {
+        let path = match folder {
+            "" if self.directory.is_empty() => ".".to_owned(),
+            "" => self.directory.clone(),
+            folder => self.path(folder),
+        };
+        if !folder.is_empty() && !is_component(folder) {
+            return Err(TransportError::NotFound { place: path });
+        }
+        let link = self.link().await?;
+        let listed = link.session.list(&path).await;
+        self.settle(link, listed).await
+    }
+
+    async fn put(
+        &self,
+        name: &Name,
+        source: &Source,
+        progress: &Progress,
+    ) -> Result<Put, TransportError> {
+        let link = self.link().await?;
+        let stored = sftp::put(&link.session, &self.path(name.as_str()), source, progress).await;
+        self.settle(link, stored).await
+    }
+
+    async fn get(&self, name: &Name, limit: usize) -> Result<Vec<u8>, TransportError> {
+        let link = self.link().await?;
+        let content = link.session.get(&self.path(name.as_str()), limit).await;
+        self.settle(link, content).await
+    }
+
+    async fn remove(&self, name: &Name) -> Result<(), TransportError> {
+        let link = self.link().await?;
+        let removed = link.session.remove(&self.path(name.as_str())).await;
+        self.settle(link, removed).await
+    }
+}

@@ -1,0 +1,246 @@
+//! A real OpenSSH server on a loopback port, with keys and configuration of its own.
+//!
+//! The test listens and hands each connection to an `sshd -i`: no port is guessed, nothing has
+//! to be waited for, and a fault can sit on the line in between.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use aim_remote::ssh::{Credential, SshTarget, Timeouts};
+use aim_remote::transport::SftpTransport;
+use tempfile::TempDir;
+
+/// What happens to the next connection.
+#[derive(Clone, Copy)]
+pub(crate) enum Fault {
+    /// It is cut when the client has sent this many bytes.
+    CutAfter(usize),
+    /// Nothing more is taken from the client after this many bytes.
+    FreezeAfter(usize),
+}
+
+pub(crate) struct Sshd {
+    folder: TempDir,
+    port: u16,
+    shared: Arc<Shared>,
+    reached: Receiver<()>,
+}
+
+struct Shared {
+    config: PathBuf,
+    fault: Mutex<Option<Fault>>,
+    children: Mutex<Vec<Child>>,
+    reached: Mutex<Sender<()>>,
+}
+
+impl Sshd {
+    pub(crate) fn start() -> Self {
+        Self::with_subsystem("internal-sftp")
+    }
+
+    pub(crate) fn with_subsystem(subsystem: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        keygen(folder.path(), "host_ed25519", "ed25519", "");
+        keygen(folder.path(), "host_rsa", "rsa", "");
+        keygen(folder.path(), "user", "ed25519", "");
+        let path = folder.path().display();
+        let config = folder.path().join("sshd_config");
+        let text = format!(
+            "HostKey {path}/host_ed25519\nHostKey {path}/host_rsa\n\
+             AuthorizedKeysFile {path}/authorized_keys\nPidFile none\nStrictModes no\nUsePAM no\n\
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
+             PermitRootLogin prohibit-password\nSubsystem sftp {subsystem}\n"
+        );
+        fs::write(&config, text).unwrap();
+        fs::copy(
+            folder.path().join("user.pub"),
+            folder.path().join("authorized_keys"),
+        )
+        .unwrap();
+        // where sshd's unprivileged half lives; the package's service makes it on a full system
+        fs::create_dir_all("/run/sshd").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, reached) = channel();
+        let shared = Arc::new(Shared {
+            config,
+            fault: Mutex::new(None),
+            children: Mutex::default(),
+            reached: Mutex::new(sender),
+        });
+        let server = Arc::clone(&shared);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                server.serve(client.unwrap()).unwrap();
+            }
+        });
+        let sshd = Self {
+            folder,
+            port,
+            shared,
+            reached,
+        };
+        sshd.record_host_key("host_ed25519");
+        sshd
+    }
+
+    /// Replaces known_hosts by one line for this key.
+    pub(crate) fn record_host_key(&self, name: &str) {
+        let line = format!("{} {}", self.host(), self.public_key(name));
+        self.write_known_hosts(&line);
+    }
+
+    pub(crate) fn write_known_hosts(&self, text: &str) {
+        fs::write(self.path("known_hosts"), text).unwrap();
+    }
+
+    /// As known_hosts names it.
+    pub(crate) fn host(&self) -> String {
+        format!("[127.0.0.1]:{}", self.port)
+    }
+
+    pub(crate) fn public_key(&self, name: &str) -> String {
+        fs::read_to_string(self.path(&format!("{name}.pub"))).unwrap()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Makes a key that may log in.
+    pub(crate) fn authorize(&self, name: &str, kind: &str, passphrase: &str) -> PathBuf {
+        keygen(self.folder.path(), name, kind, passphrase);
+        let keys = self.path("authorized_keys");
+        let text = fs::read_to_string(&keys).unwrap() + &self.public_key(name);
+        fs::write(keys, text).unwrap();
+        self.path(name)
+    }
+
+    pub(crate) fn target(&self) -> SshTarget {
+        let credential = Credential::KeyFile {
+            path: self.path("user"),
+            passphrase: None,
+        };
+        SshTarget {
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            user: user(),
+            known_hosts: vec![self.path("known_hosts")],
+            credentials: vec![credential],
+            timeouts: Timeouts::default(),
+        }
+    }
+
+    pub(crate) fn transport(&self, directory: &Path) -> SftpTransport {
+        SftpTransport::new(self.target(), directory.to_str().unwrap())
+    }
+
+    /// Lays a fault on the next connection.
+    pub(crate) fn break_next(&self, fault: Fault) {
+        *self.shared.fault.lock().unwrap() = Some(fault);
+    }
+
+    /// Waits until the fault has struck.
+    pub(crate) fn wait_for_fault(&self) {
+        self.reached
+            .recv_timeout(Duration::from_secs(60))
+            .expect("the fault strikes");
+    }
+
+    /// Kills the servers of all connections.
+    pub(crate) fn kill_sessions(&self) {
+        for mut child in self.shared.children.lock().unwrap().drain(..) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        self.kill_sessions();
+    }
+}
+
+impl Shared {
+    fn serve(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
+        let Some(fault) = self.fault.lock().unwrap().take() else {
+            return self.spawn(client.into());
+        };
+        let (near, far) = UnixStream::pair()?;
+        self.spawn(far.into())?;
+        let (mut from_server, mut to_client) = (near.try_clone()?, client.try_clone()?);
+        thread::spawn(move || {
+            drop(io::copy(&mut from_server, &mut to_client));
+            drop(to_client.shutdown(Shutdown::Both));
+        });
+        let shared = Arc::clone(self);
+        thread::spawn(move || shared.forward(client, near, fault));
+        Ok(())
+    }
+
+    /// Carries the client's bytes until the fault strikes.
+    fn forward(&self, mut client: TcpStream, mut server: UnixStream, fault: Fault) {
+        let (Fault::CutAfter(mut left) | Fault::FreezeAfter(mut left)) = fault;
+        let mut buffer = vec![0; 64 << 10];
+        while left > 0 {
+            let most = left.min(buffer.len());
+            let Ok(len @ 1..) = client.read(&mut buffer[..most]) else {
+                break;
+            };
+            if server.write_all(&buffer[..len]).is_err() {
+                break;
+            }
+            left -= len;
+        }
+        if matches!(fault, Fault::CutAfter(_)) {
+            drop(client.shutdown(Shutdown::Both));
+        }
+        // the test may have ended without waiting
+        let _ = self.reached.lock().unwrap().send(());
+        if matches!(fault, Fault::FreezeAfter(_)) {
+            // until the client gives up or the server is killed
+            drop(server.read(&mut [0]));
+            while let Ok(1..) = client.peek(&mut [0]) {
+                thread::park_timeout(Duration::from_millis(20));
+            }
+        }
+    }
+
+    fn spawn(&self, socket: OwnedFd) -> io::Result<()> {
+        let child = Command::new("/usr/sbin/sshd")
+            .arg("-i")
+            .arg("-f")
+            .arg(&self.config)
+            .arg("-E")
+            .arg(self.config.with_extension("log"))
+            .stdin(Stdio::from(socket.try_clone()?))
+            .stdout(Stdio::from(socket))
+            .spawn()?;
+        self.children.lock().unwrap().push(child);
+        Ok(())
+    }
+}
+
+pub(crate) fn user() -> String {
+    let output = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+pub(crate) fn keygen(folder: &Path, name: &str, kind: &str, passphrase: &str) {
+    let status = Command::new("ssh-keygen")
+        .args(["-q", "-t", kind, "-N", passphrase, "-C", "", "-f"])
+        .arg(folder.join(name))
+        .status()
+        .expect("ssh-keygen (package openssh-client) runs");
+    assert!(status.success());
+}
