@@ -14,9 +14,11 @@
 pub mod clock;
 pub mod cursor;
 pub mod device;
+pub mod format;
 pub mod fs;
 pub mod identity;
 pub mod intercept;
+
 pub mod request;
 pub mod state_file;
 pub mod units;

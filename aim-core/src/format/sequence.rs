@@ -1,0 +1,92 @@
+//! How the IOCBs of a file follow each other.
+
+use super::field::{exactly, multiple_of, within};
+use super::header::Header;
+use super::iocb::{Iocb, IocbError, Kind};
+use super::limits::MAX_FILE_BYTES;
+use crate::identity::DeviceIdentity;
+use crate::units::{Lsn, Timestamp};
+
+/// Walks along the IOCBs of a file and refuses the first that does not follow: LSNs without a
+/// gap, payloads packed without a gap, times that do not go back, ranges inside their devices.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    devices: Vec<DeviceIdentity>,
+    next_lsn: Lsn,
+    next_place: u64,
+    last_time: Timestamp,
+}
+
+impl Sequence {
+    /// The start of the file with this header.
+    pub fn start(header: &Header) -> Self {
+        Self {
+            devices: header.volume.devices.clone(),
+            next_lsn: header.first_lsn,
+            next_place: header.layout.data_offset,
+            last_time: Timestamp(0),
+        }
+    }
+
+    /// Steps over `iocb`.
+    ///
+    /// # Errors
+    ///
+    /// [`IocbError`] if it does not follow; then nothing has changed.
+    pub fn step(&mut self, iocb: &Iocb) -> Result<(), IocbError> {
+        exactly("lsn", iocb.lsn.get(), self.next_lsn.get())?;
+        let time = iocb.time.get();
+        within("time_ns", time, self.last_time.get(), u64::MAX)?;
+        self.check_range(iocb)?;
+        let mut next_place = self.next_place;
+        if let Some(payload) = &iocb.payload {
+            exactly("data_place", payload.place, next_place)?;
+            next_place += u64::from(payload.stored_size);
+            within("end of payload", next_place, 0, MAX_FILE_BYTES)?;
+        }
+        within("lsn", iocb.lsn.get(), 1, u64::MAX - 1)?;
+        self.next_lsn = iocb.lsn.next();
+        self.next_place = next_place;
+        self.last_time = iocb.time;
+        Ok(())
+    }
+
+    /// The LSN of the next IOCB.
+    pub fn next_lsn(&self) -> Lsn {
+        self.next_lsn
+    }
+
+    /// Where in the file the next payload starts: the end of the data so far.
+    pub fn next_place(&self) -> u64 {
+        self.next_place
+    }
+
+    /// Time of the last IOCB; 0 before the first.
+    pub fn last_time(&self) -> Timestamp {
+        self.last_time
+    }
+
+    fn check_range(&self, iocb: &Iocb) -> Result<(), IocbError> {
+        let count = self.devices.len();
+        let Some(device) = self.devices.get(usize::from(iocb.device)) else {
+            return Err(IocbError::Device {
+                device: iocb.device,
+                count,
+            });
+        };
+        let (offset, len) = (iocb.offset.get(), iocb.len.get());
+        if iocb.kind == Kind::Flush {
+            exactly("offset", offset, 0)?;
+            exactly("length", len, 0)?;
+            return Ok(());
+        }
+        let block_size = u64::from(device.block_size);
+        let size = device.size.get();
+        let least = u64::from(iocb.kind.changes_bytes()) * block_size;
+        within("length", len, least, size)?;
+        multiple_of("length", len, block_size)?;
+        within("offset", offset, 0, size - len)?;
+        multiple_of("offset", offset, block_size)?;
+        Ok(())
+    }
+}
