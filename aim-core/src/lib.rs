@@ -19,6 +19,7 @@ pub mod fs;
 pub mod identity;
 pub mod intercept;
 
+pub mod journal;
 pub mod request;
 pub mod state_file;
 pub mod units;

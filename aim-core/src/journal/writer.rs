@@ -1,0 +1,350 @@
+//! The journal file that is being written.
+//!
+//! Durability, in the order in which things happen:
+//!
+//! 1. `create`: header and name are durable before a record is taken.
+//! 2. `append`: payloads, then their IOCBs, reach the file system. They survive the death of the
+//!    process. IOCB pages are rewritten in place: what precedes the new IOCBs stays identical, so
+//!    a torn write can only lose the new ones.
+//! 3. `sync`: everything appended survives a power cut.
+//! 4. `seal`: the header's first sector changes in one write, then the file is synced.
+//! 5. `publish`: the sealed name, durably.
+//!
+//! A crash before 4 is done leaves an open file, which [`recover`](super::recover) takes up
+//! again; so does one that leaves a sealed header in front of content that is not whole.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use super::name::FileName;
+use super::record::{OpenSpec, Record};
+use super::sealed::{SealedFile, file_name};
+use super::write_error::{WriteError, is_out_of_space};
+use crate::format::limits::{IOCB_BYTES, IOCBS_PER_PAGE, MAX_FILE_BYTES, MAX_PAYLOAD};
+use crate::format::{FileSeed, Header, Seal, Sequence};
+use crate::fs::{DirFile, Directory};
+use crate::units::{ByteLen, Lsn, Timestamp};
+
+/// A journal file that takes records. It has the name [`FileName::open`].
+#[derive(Debug)]
+pub struct OpenFile {
+    file: Arc<dyn DirFile>,
+    header: Header,
+    seed: FileSeed,
+    /// The whole IOCB portion as it should be: zero from `count` on.
+    iocbs: Vec<u8>,
+    count: u32,
+    /// IOCBs before this one may have other bytes in the file than in `iocbs`.
+    stale_end: u32,
+    sequence: Sequence,
+    /// The file may grow to this, one payload of an otherwise empty file excepted.
+    target_size: u64,
+    /// No record gets an earlier time.
+    floor: Timestamp,
+    durable_lsn: Lsn,
+    poisoned: bool,
+}
+
+impl OpenFile {
+    /// Creates the file in `directory` (`open/`) and reserves its space. Header and name are
+    /// durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Io`]; the file is removed again as far as possible.
+    pub fn create(directory: &dyn Directory, spec: &OpenSpec) -> Result<Self, WriteError> {
+        let header = spec.header();
+        let name = file_name(&header);
+        Header::parse(&header.encode()).map_err(|source| WriteError::Spec { name, source })?;
+        let io = |step| move |source| WriteError::Io { step, name, source };
+        let file = directory.create(&name.open()).map_err(io("creation"))?;
+        let target_size = spec.target_size.get().min(MAX_FILE_BYTES);
+        let written = file
+            .allocate(target_size.max(header.layout.data_offset))
+            .and_then(|()| file.write_all_at(&[IoSlice::new(&header.encode())], 0))
+            .and_then(|()| file.sync_data())
+            .and_then(|()| directory.sync());
+        if let Err(source) = written {
+            // what is left of it is recognized as empty by recovery
+            let _ = directory.remove(&name.open());
+            return Err(io("creation")(source));
+        }
+        let iocbs = vec![0; header.layout.iocb_bytes() as usize];
+        let sequence = Sequence::start(&header);
+        let mut open = Self::from_parts(file, header, iocbs, 0, sequence);
+        open.target_size = target_size;
+        open.floor = spec.floor;
+        open.durable_lsn = spec.after.lsn;
+        Ok(open)
+    }
+
+    /// Takes up a file whose first `count` IOCBs are known to be good; `iocbs` is zero behind
+    /// them. Nothing of it counts as durable, and the file may grow to the limit.
+    pub(super) fn from_parts(
+        file: Arc<dyn DirFile>,
+        header: Header,
+        iocbs: Vec<u8>,
+        count: u32,
+        sequence: Sequence,
+    ) -> Self {
+        Self {
+            file,
+            seed: header.file_seed(),
+            durable_lsn: Lsn(header.first_lsn.get() - 1),
+            floor: sequence.last_time(),
+            target_size: MAX_FILE_BYTES,
+            stale_end: count,
+            header,
+            iocbs,
+            count,
+            sequence,
+            poisoned: false,
+        }
+    }
+
+    /// Says that IOCBs up to `end` may have bytes in the file that are not to stay.
+    pub(super) fn with_stale(mut self, end: u32) -> Self {
+        self.stale_end = self.stale_end.max(end);
+        self
+    }
+
+    /// The name that it gets when it is sealed.
+    pub fn name(&self) -> FileName {
+        file_name(&self.header)
+    }
+
+    /// How many records it holds.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The last LSN that was appended; that of the file before if there is none.
+    pub fn last_lsn(&self) -> Lsn {
+        Lsn(self.sequence.next_lsn().get() - 1)
+    }
+
+    /// The last LSN that [`sync`](Self::sync) has made durable.
+    pub fn durable_lsn(&self) -> Lsn {
+        self.durable_lsn
+    }
+
+    /// Size that the file would have if it were sealed now.
+    pub fn bytes(&self) -> ByteLen {
+        ByteLen(self.sequence.next_place())
+    }
+
+    /// When the file was created.
+    pub fn created(&self) -> Timestamp {
+        self.header.created
+    }
+
+    /// Whether an error has left its content unknown.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    /// Whether one more record with this payload fits.
+    pub fn has_room(&self, payload: ByteLen) -> bool {
+        self.has_room_for(1, payload.get())
+    }
+
+    /// How many of `records`, from the first on, fit in the file together.
+    pub fn fitting(&self, records: &[Record<'_>]) -> usize {
+        let mut bytes = 0;
+        let fits = |(index, record): &(usize, &Record<'_>)| {
+            bytes += record.payload.len() as u64;
+            self.has_room_for(index + 1, bytes)
+        };
+        records.iter().enumerate().take_while(fits).count()
+    }
+
+    /// Appends records. The payloads are written from where they lie, in one vectored write;
+    /// when this returns the records survive the death of the process, and after
+    /// [`sync`](Self::sync) a power cut.
+    ///
+    /// # Errors
+    ///
+    /// After [`WriteError::Io`] the file is poisoned, unless the medium is full
+    /// ([`WriteError::is_out_of_space`]): then nothing was counted and the call may be repeated.
+    /// The other errors change nothing.
+    pub fn append(&mut self, records: &[Record<'_>]) -> Result<(), WriteError> {
+        self.check_usable()?;
+        let (sequence, bytes) = self.plan(records)?;
+        let first = self.count;
+        let end = first + records.len() as u32;
+        match self.write(first, end, records, &bytes) {
+            Ok(()) => {
+                self.count = end;
+                self.stale_end = self.stale_end.max(end);
+                self.sequence = sequence;
+                Ok(())
+            }
+            Err(source) => {
+                self.iocbs[slot(first)..slot(end)].fill(0);
+                self.stale_end = self.stale_end.max(end);
+                self.poisoned = !is_out_of_space(&source);
+                Err(self.io_error("writing", source))
+            }
+        }
+    }
+
+    /// Makes everything appended so far durable and returns its last LSN.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Io`] poisons the file: a second sync would prove nothing.
+    pub fn sync(&mut self) -> Result<Lsn, WriteError> {
+        self.check_usable()?;
+        if self.durable_lsn != self.last_lsn() {
+            if let Err(source) = self.file.sync_data() {
+                self.poisoned = true;
+                return Err(self.io_error("sync", source));
+            }
+            self.durable_lsn = self.last_lsn();
+        }
+        Ok(self.durable_lsn)
+    }
+
+    /// Completes the file: cuts it to its size, writes the final header and syncs. It keeps the
+    /// name of an open file until [`SealedFile::publish`].
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`]; the file stays as it is for [`recover`](super::recover).
+    pub fn seal(mut self, now: Timestamp) -> Result<SealedFile, WriteError> {
+        self.check_usable()?;
+        let name = self.name();
+        if self.count == 0 {
+            return Err(WriteError::Empty { name });
+        }
+        let (header, seal) = self.sealed_header(now);
+        let finished = self
+            .clear_stale()
+            .and_then(|()| self.file.set_len(self.bytes().get()))
+            .and_then(|()| self.file.write_all_at(&[IoSlice::new(&header.encode())], 0))
+            .and_then(|()| self.file.sync_data());
+        match finished {
+            Ok(()) => Ok(SealedFile::new(&header, &seal, self.sequence.last_time())),
+            Err(source) => Err(self.io_error("sealing", source)),
+        }
+    }
+
+    /// Removes the file from `directory` (`open/`), which must be the one that it was made in.
+    /// Durable when this returns.
+    pub fn remove(self, directory: &dyn Directory) -> Result<(), WriteError> {
+        let removed = directory.remove(&self.name().open());
+        removed
+            .and_then(|()| directory.sync())
+            .map_err(|source| self.io_error("removal", source))
+    }
+
+    /// Checks all records; gives the sequence behind them and the bytes of their IOCBs.
+    fn plan(&self, records: &[Record<'_>]) -> Result<(Sequence, Vec<u8>), WriteError> {
+        let name = self.name();
+        let bytes: u64 = records.iter().map(|r| r.payload.len() as u64).sum();
+        if !self.has_room_for(records.len(), bytes) {
+            let records = records.len();
+            return Err(WriteError::Full {
+                name,
+                records,
+                bytes,
+            });
+        }
+        let mut sequence = self.sequence.clone();
+        let mut encoded = Vec::with_capacity(records.len() * IOCB_BYTES);
+        for record in records {
+            let floor = self.floor.max(sequence.last_time());
+            let iocb = record.iocb(sequence.next_place(), floor);
+            let lsn = record.lsn;
+            let checked = record.check_payload().and_then(|()| sequence.step(&iocb));
+            checked.map_err(|source| WriteError::Record { name, lsn, source })?;
+            encoded.extend_from_slice(&iocb.encode(self.seed));
+        }
+        Ok((sequence, encoded))
+    }
+
+    /// Payloads first: an IOCB that is in the file stands for a payload that was written.
+    fn write(
+        &mut self,
+        first: u32,
+        end: u32,
+        records: &[Record<'_>],
+        encoded: &[u8],
+    ) -> io::Result<()> {
+        let payloads: Vec<IoSlice<'_>> = records
+            .iter()
+            .filter(|record| !record.payload.is_empty())
+            .map(|record| IoSlice::new(record.payload))
+            .collect();
+        if !payloads.is_empty() {
+            self.file
+                .write_all_at(&payloads, self.sequence.next_place())?;
+        }
+        self.iocbs[slot(first)..slot(end)].copy_from_slice(encoded);
+        self.write_iocb_pages(first, end)
+    }
+
+    /// Writes the whole pages in which the IOCBs from `first` to before `end` lie.
+    fn write_iocb_pages(&self, first: u32, end: u32) -> io::Result<()> {
+        if first == end {
+            return Ok(());
+        }
+        let start = slot(first - first % IOCBS_PER_PAGE);
+        // a foreign writer's last page may be a part of one
+        let stop = slot(end.next_multiple_of(IOCBS_PER_PAGE)).min(self.iocbs.len());
+        let pages = IoSlice::new(&self.iocbs[start..stop]);
+        let place = self.header.layout.iocb_offset + start as u64;
+        self.file.write_all_at(&[pages], place)
+    }
+
+    /// Makes the unused IOCBs zero in the file too.
+    fn clear_stale(&mut self) -> io::Result<()> {
+        if self.stale_end > self.count {
+            self.write_iocb_pages(self.count, self.stale_end)?;
+            self.stale_end = self.count;
+        }
+        Ok(())
+    }
+
+    fn sealed_header(&self, now: Timestamp) -> (Header, Seal) {
+        let total_size = self.bytes();
+        let mut header = self.header.clone();
+        let mut seal = Seal {
+            last_lsn: self.last_lsn(),
+            digest: [0; 32],
+            iocb_count: self.count,
+            data_len: ByteLen(total_size.get() - header.layout.data_offset),
+            total_size,
+            sealed: now.max(header.created),
+        };
+        header.seal = Some(seal);
+        let used = &self.iocbs[..slot(self.count)];
+        seal.digest = Header::digest(&header.encode(), used);
+        header.seal = Some(seal);
+        (header, seal)
+    }
+
+    fn has_room_for(&self, records: usize, payload: u64) -> bool {
+        let free = (self.header.layout.iocb_capacity - self.count) as usize;
+        let end = self.sequence.next_place().saturating_add(payload);
+        let is_first = self.count == 0 && records == 1 && payload <= MAX_PAYLOAD.into();
+        records <= free && end <= MAX_FILE_BYTES && (end <= self.target_size || is_first)
+    }
+
+    fn check_usable(&self) -> Result<(), WriteError> {
+        match self.poisoned {
+            false => Ok(()),
+            true => Err(WriteError::Poisoned { name: self.name() }),
+        }
+    }
+
+    fn io_error(&self, step: &'static str, source: io::Error) -> WriteError {
+        let name = self.name();
+        WriteError::Io { step, name, source }
+    }
+}
+
+/// Where the IOCB with this index starts in the IOCB portion.
+fn slot(index: u32) -> usize {
+    index as usize * IOCB_BYTES
+}

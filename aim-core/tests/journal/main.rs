@@ -1,0 +1,6 @@
+//! Journal files: written, read, cut, altered, recovered.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod sample;
+mod writing;
