@@ -21,5 +21,6 @@ pub mod intercept;
 
 pub mod journal;
 pub mod request;
+pub mod spool;
 pub mod state_file;
 pub mod units;

@@ -1,0 +1,175 @@
+//! The folder of a volume on its mirror host.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use super::{
+    Listing, SpoolError, load_optional, load_required, remove_up_to, require_absent, store,
+    subfolder,
+};
+use crate::cursor::{MirrorCursorFile, Position};
+use crate::fs::Directory;
+use crate::identity::{MirrorIdentity, VolumeIdentity};
+
+/// The folder of a volume on its mirror host.
+///
+/// The far side may put files into `incoming/` at any time; everything else is written by the
+/// mirror host alone.
+#[derive(Clone, Debug)]
+pub struct MirrorSpool {
+    root: Arc<dyn Directory>,
+    incoming: Arc<dyn Directory>,
+    rejected: Arc<dyn Directory>,
+    identity: VolumeIdentity,
+}
+
+impl MirrorSpool {
+    /// Makes an existing folder the folder of a mirror of `identity`; durable when this returns.
+    ///
+    /// The pairing with devices is stored apart, by [`pair`](Self::pair).
+    ///
+    /// # Errors
+    ///
+    /// [`SpoolError::AlreadyInitialized`] if it has an identity.
+    pub fn create(root: Arc<dyn Directory>, identity: &VolumeIdentity) -> Result<Self, SpoolError> {
+        require_absent::<VolumeIdentity>(&*root)?;
+        // folders first: a folder with an identity has all it needs
+        let spool = Self::with_identity(root, identity.clone())?;
+        store(&*spool.root, identity)?;
+        Ok(spool)
+    }
+
+    /// Opens the folder of a mirror.
+    ///
+    /// # Errors
+    ///
+    /// [`SpoolError::NotInitialized`] if it has no identity.
+    pub fn open(root: Arc<dyn Directory>) -> Result<Self, SpoolError> {
+        let identity = load_required(&*root)?;
+        Self::with_identity(root, identity)
+    }
+
+    fn with_identity(
+        root: Arc<dyn Directory>,
+        identity: VolumeIdentity,
+    ) -> Result<Self, SpoolError> {
+        Ok(Self {
+            incoming: subfolder(&root, "incoming")?,
+            rejected: subfolder(&root, "rejected")?,
+            root,
+            identity,
+        })
+    }
+
+    /// The volume that is mirrored.
+    pub fn identity(&self) -> &VolumeIdentity {
+        &self.identity
+    }
+
+    /// The folder itself, with identities and cursor.
+    pub fn root(&self) -> &Arc<dyn Directory> {
+        &self.root
+    }
+
+    /// Where files arrive and wait to be applied.
+    pub fn incoming_folder(&self) -> &Arc<dyn Directory> {
+        &self.incoming
+    }
+
+    /// Where refused files are kept.
+    pub fn rejected_folder(&self) -> &Arc<dyn Directory> {
+        &self.rejected
+    }
+
+    /// Which devices are paired; `None` before any is.
+    pub fn pairing(&self) -> Result<Option<MirrorIdentity>, SpoolError> {
+        load_optional(&*self.root)
+    }
+
+    /// Pairs the mirror with devices; durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`SpoolError::AlreadyInitialized`] if it is paired: remove `mirror.id` to pair it anew.
+    pub fn pair(&self, pairing: &MirrorIdentity) -> Result<(), SpoolError> {
+        require_absent::<MirrorIdentity>(&*self.root)?;
+        store(&*self.root, pairing)
+    }
+
+    /// The cursor of the mirror; at the start if nothing has been received yet. There must be
+    /// only one of them at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`SpoolError::State`] if the cursor is damaged or of another volume.
+    pub fn cursor(&self) -> Result<MirrorCursorFile, SpoolError> {
+        let opened = MirrorCursorFile::open(self.root.clone(), self.identity.id);
+        opened.map_err(|source| SpoolError::State {
+            folder: self.root.path(),
+            source,
+        })
+    }
+
+    /// What has arrived.
+    pub fn incoming(&self) -> Result<Listing, SpoolError> {
+        Listing::read(&*self.incoming)
+    }
+
+    /// What has been set aside; reasons are among the strangers.
+    pub fn rejected(&self) -> Result<Listing, SpoolError> {
+        Listing::read(&*self.rejected)
+    }
+
+    /// Removes the arrived files of this volume and epoch up to `applied`, whose content is
+    /// durable on the devices. Returns how many there were.
+    pub fn remove_applied(&self, applied: Position) -> Result<u64, SpoolError> {
+        remove_up_to(&*self.incoming, self.identity.id, applied)
+    }
+
+    /// Sets an arrived file aside: moves it to `rejected/`, with a file beside it that gives the
+    /// reason. Nothing that was set aside before is overwritten: a second file of the same name
+    /// gets a number. Durable when this returns; gives the name in `rejected/`.
+    ///
+    /// The reason is durable before the file moves, so a file in `rejected/` always has one.
+    pub fn reject(&self, name: &str, reason: &str) -> Result<String, SpoolError> {
+        let rejected_path = self.rejected.path();
+        let kept = self.unused_name(name)?;
+        self.write_reason(&format!("{kept}.reason"), reason)
+            .map_err(SpoolError::io(rejected_path.join(&kept)))?;
+        self.incoming
+            .rename(name, &*self.rejected, &kept)
+            .map_err(SpoolError::io(self.incoming.path().join(name)))?;
+        for folder in [&self.rejected, &self.incoming] {
+            folder.sync().map_err(SpoolError::io(folder.path()))?;
+        }
+        tracing::warn!(
+            file = name,
+            reason,
+            "set aside in {}",
+            rejected_path.display()
+        );
+        Ok(kept)
+    }
+
+    /// The name itself, or with the first number with which nothing is kept yet.
+    fn unused_name(&self, name: &str) -> Result<String, SpoolError> {
+        let path = self.rejected.path();
+        let taken = self.rejected.list().map_err(SpoolError::io(path))?;
+        let is_free = |candidate: &String| {
+            let reason = format!("{candidate}.reason");
+            !taken.contains(candidate) && !taken.contains(&reason)
+        };
+        let numbered = (2u64..).map(|number| format!("{name}.{number}"));
+        let mut candidates = std::iter::once(name.to_owned()).chain(numbered);
+        Ok(candidates
+            .find(is_free)
+            .expect("more numbers than names in a folder"))
+    }
+
+    fn write_reason(&self, name: &str, reason: &str) -> io::Result<()> {
+        let file = self.rejected.create(name)?;
+        file.write_all_at(&[IoSlice::new(reason.as_bytes()), IoSlice::new(b"\n")], 0)?;
+        file.sync_data()?;
+        self.rejected.sync()
+    }
+}
