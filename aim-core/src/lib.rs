@@ -20,6 +20,7 @@ pub mod identity;
 pub mod intercept;
 
 pub mod journal;
+pub mod replay;
 pub mod request;
 pub mod spool;
 pub mod state_file;

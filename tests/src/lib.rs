@@ -16,9 +16,11 @@ pub mod device_suite;
 mod mem_directory;
 mod power;
 mod rng;
+mod series;
 mod volatile_device;
 
 pub use mem_directory::{MemDirectory, MemFileSystem};
 pub use power::{Power, Step};
 pub use rng::Rng;
+pub use series::{Series, SeriesFile};
 pub use volatile_device::VolatileDevice;
