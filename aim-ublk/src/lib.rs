@@ -1,1 +1,32 @@
-//! The Interceptor of AIM behind a ublk block device.
+//! A block device of user space (ublk) in front of a disk or an image file, whose requests pass
+//! through an [`Interceptor`](aim_core::intercept::Interceptor).
+//!
+//! ```text
+//! file system ── /dev/aim/NAME ── queue threads ── backing disk
+//!                                      │
+//!                                  Interceptor  (captures what changes the disk)
+//! ```
+//!
+//! The kernel copies the payload of a write straight into the interceptor's memory: that copy is
+//! the capture, and the disk is written from it. This crate knows nothing of journal files.
+//!
+//! [`UblkDevice::start`] makes a device live, [`Stopper`] ends it; [`Backing`] opens a disk for
+//! exclusive use, [`kernel::features`] says what the running kernel's driver can do.
+
+mod backing;
+mod config;
+mod control;
+mod device;
+mod error;
+pub mod kernel;
+mod leftover;
+mod link;
+mod params;
+mod queue;
+mod users;
+
+pub use backing::{Backing, DiscardLimits, Kind, Limits};
+pub use config::DeviceConfig;
+pub use device::{RunningDevice, Stopper, UblkDevice};
+pub use error::{Error, Result};
+pub use users::User;

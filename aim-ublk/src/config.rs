@@ -1,0 +1,161 @@
+//! What a device is made of.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+
+/// Configuration of one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceConfig {
+    /// Name under `/dev/aim/`: letters, digits, `.`, `_` and `-`, starting with a letter or digit.
+    pub name: String,
+    /// Block device or image file behind it.
+    pub backing: PathBuf,
+    /// Queues, each with a thread of its own; the kernel makes it at most one per CPU.
+    pub queues: u16,
+    /// Requests that each queue can have in flight, 1 to 4096.
+    pub depth: u16,
+    /// Largest request with payload, in bytes: a multiple of 4096 from 4096 to 32 MiB. A request
+    /// without payload (discard, write zeroes) is not bound by it.
+    pub max_request_bytes: u32,
+    /// The N of `/dev/ublkbN`, or `None` for the first that is free.
+    pub id: Option<u32>,
+}
+
+impl DeviceConfig {
+    /// Longest name in bytes.
+    pub const MAX_NAME: usize = 64;
+    /// Largest `max_request_bytes`.
+    pub const MAX_REQUEST_BYTES: u32 = 32 << 20;
+
+    /// A device with one queue per CPU (four at most) of 64 requests of up to 128 KiB.
+    pub fn new(name: impl Into<String>, backing: impl Into<PathBuf>) -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            name: name.into(),
+            backing: backing.into(),
+            queues: cpus.min(4) as u16,
+            depth: 64,
+            max_request_bytes: 128 << 10,
+            id: None,
+        }
+    }
+
+    /// Landings that the device holds at most. The interceptor's memory must have room for all
+    /// of them at once, each of `max_request_bytes`, and for what awaits the journal besides:
+    /// an idle request slot keeps its landing.
+    pub fn landings(&self) -> usize {
+        usize::from(self.queues) * usize::from(self.depth)
+    }
+
+    /// Whether each field is in its range.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] for the first field that is not.
+    pub fn check(&self) -> Result<()> {
+        let invalid = |field, value: &dyn ToString, reason| {
+            Err(Error::InvalidConfig {
+                field,
+                value: value.to_string(),
+                reason,
+            })
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if self.name.is_empty() || self.name.len() > Self::MAX_NAME {
+            return invalid("name", &self.name, "must have 1 to 64 characters");
+        }
+        if !self.name.chars().all(plain) || !self.name.starts_with(char::is_alphanumeric) {
+            let reason =
+                "may have letters, digits, `.`, `_` and `-`, and starts with a letter or digit";
+            return invalid("name", &self.name, reason);
+        }
+        if self.queues == 0 || self.queues > 4096 {
+            return invalid("queues", &self.queues, "must be 1 to 4096");
+        }
+        if self.depth == 0 || self.depth > 4096 {
+            return invalid("depth", &self.depth, "must be 1 to 4096");
+        }
+        let bytes = self.max_request_bytes;
+        if bytes == 0 || !bytes.is_multiple_of(4096) || bytes > Self::MAX_REQUEST_BYTES {
+            let reason = "must be a multiple of 4096 up to 33554432";
+            return invalid("max_request_bytes", &bytes, reason);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_is_checked() {
+        let good = DeviceConfig::new("data-1.a_b", "/dev/null");
+        good.check().unwrap();
+        let bad = [
+            (
+                "name",
+                DeviceConfig {
+                    name: "../x".into(),
+                    ..good.clone()
+                },
+            ),
+            (
+                "name",
+                DeviceConfig {
+                    name: ".x".into(),
+                    ..good.clone()
+                },
+            ),
+            (
+                "name",
+                DeviceConfig {
+                    name: String::new(),
+                    ..good.clone()
+                },
+            ),
+            (
+                "name",
+                DeviceConfig {
+                    name: "x".repeat(65),
+                    ..good.clone()
+                },
+            ),
+            (
+                "queues",
+                DeviceConfig {
+                    queues: 0,
+                    ..good.clone()
+                },
+            ),
+            (
+                "depth",
+                DeviceConfig {
+                    depth: 4097,
+                    ..good.clone()
+                },
+            ),
+            (
+                "max_request_bytes",
+                DeviceConfig {
+                    max_request_bytes: 4097,
+                    ..good.clone()
+                },
+            ),
+            (
+                "max_request_bytes",
+                DeviceConfig {
+                    max_request_bytes: 64 << 20,
+                    ..good.clone()
+                },
+            ),
+        ];
+        for (expected, config) in bad {
+            match config.check() {
+                Err(Error::InvalidConfig { field, .. }) => assert_eq!(field, expected),
+                other => panic!("{config:?}: {other:?}"),
+            }
+        }
+    }
+}
