@@ -2,5 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod any_files;
 mod devices;
 mod replay;
+mod state_files;

@@ -13,8 +13,10 @@
 //! What happens is fixed by a seed and a step, so a failure can be repeated.
 
 pub mod device_suite;
+pub mod forge;
 mod mem_directory;
 mod power;
+pub mod replay_fuzz;
 mod rng;
 mod series;
 mod volatile_device;

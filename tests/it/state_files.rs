@@ -1,0 +1,75 @@
+//! Golden state files: what version 1 looks like, byte for byte (`docs/format.md`).
+
+use std::fmt::Debug;
+
+use aim_core::cursor::{MirrorCursor, Position, SealedCursor};
+use aim_core::identity::{DeviceIdentity, Fingerprint, MirrorIdentity, VolumeIdentity};
+use aim_core::state_file::StateFile;
+use aim_core::units::{ByteLen, DeviceId, Epoch, FileNumber, Lsn, MirrorId, Timestamp, VolumeId};
+
+const VOLUME: VolumeId = VolumeId([0xa1; 16]);
+
+fn position(file: u64) -> Position {
+    Position {
+        epoch: Epoch(2),
+        file: FileNumber(file),
+        lsn: Lsn(file * 0x1000),
+        digest: [file as u8; 32],
+    }
+}
+
+/// To make the file anew after a deliberate change of the format, write `value.encode()` there.
+fn assert_golden<S: StateFile + Debug + PartialEq>(golden: &[u8], value: &S) {
+    assert_eq!(&S::decode(golden).unwrap(), value);
+    assert!(
+        value.encode() == golden,
+        "{} is written differently",
+        S::NAME
+    );
+}
+
+#[test]
+fn volume_id() {
+    let device = |id, size, block_size| DeviceIdentity {
+        id: DeviceId([id; 16]),
+        size: ByteLen(size),
+        block_size,
+    };
+    let value = VolumeIdentity {
+        id: VOLUME,
+        epoch: Epoch(2),
+        devices: vec![device(0xd1, 1 << 40, 512), device(0xd2, 1 << 30, 4096)],
+    };
+    assert_golden(include_bytes!("../golden/state/volume.id"), &value);
+}
+
+#[test]
+fn mirror_id() {
+    let value = MirrorIdentity {
+        id: MirrorId([0xb1; 16]),
+        volume: VOLUME,
+        devices: vec![Fingerprint([0xf1; 32]), Fingerprint::UNKNOWN],
+    };
+    assert_golden(include_bytes!("../golden/state/mirror.id"), &value);
+}
+
+#[test]
+fn sealed_cursor() {
+    let value = SealedCursor {
+        volume: VOLUME,
+        sealed: position(9),
+    };
+    assert_golden(include_bytes!("../golden/state/sealed.cursor"), &value);
+}
+
+#[test]
+fn mirror_cursor() {
+    let value = MirrorCursor {
+        volume: VOLUME,
+        received: position(9),
+        intent: position(8),
+        applied: position(7),
+        applied_time: Timestamp(1_700_000_000_123_456_789),
+    };
+    assert_golden(include_bytes!("../golden/state/mirror.cursor"), &value);
+}
