@@ -144,6 +144,9 @@ pub(crate) struct JournalApplyArgs {
     /// The device or image file to apply them to
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: PathBuf,
+    /// The device already holds the series up to this file number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) after: Option<u64>,
     /// Check everything, write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

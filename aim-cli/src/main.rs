@@ -3,11 +3,16 @@
 mod args;
 mod command;
 mod config;
+mod daemon;
+mod disk;
 mod exit;
 mod failure;
+mod far;
 mod host;
 mod logging;
 mod output;
+mod state;
+mod time;
 
 use std::process::ExitCode;
 

@@ -7,7 +7,6 @@ mod placement;
 mod signature;
 
 pub(crate) use device::{DeviceFacts, inspect};
-pub(crate) use graph::DiskGraph;
+pub(crate) use graph::{DiskGraph, store_of};
 pub(crate) use mounts::MountTable;
 pub(crate) use placement::check as check_placement;
-pub(crate) use signature::{Signature, find as find_signatures};

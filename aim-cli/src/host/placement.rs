@@ -101,3 +101,48 @@ fn on_each_other(graph: &DiskGraph, disks: &[(String, &Path)]) -> Vec<Problem> {
     }
     problems
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load;
+    use crate::host::MountTable;
+
+    /// A host whose file system under `folder` is on a loop device over `image`.
+    fn host_with_loop(sys: &Path, folder: &Path, image: &Path) -> DiskGraph {
+        let number = DeviceNumber::from_raw(folder.metadata().unwrap().dev());
+        let node = sys.join(format!("dev/block/{number}"));
+        std::fs::create_dir_all(node.join("loop")).unwrap();
+        std::fs::write(
+            node.join("loop/backing_file"),
+            format!("{}\n", image.display()),
+        )
+        .unwrap();
+        DiskGraph::at(sys, MountTable::default())
+    }
+
+    #[test]
+    fn a_journal_on_the_mirrored_disk_is_refused_and_elsewhere_not() {
+        let temp = tempfile::tempdir().unwrap();
+        let (image, other) = (temp.path().join("image"), temp.path().join("other"));
+        for disk in [&image, &other] {
+            std::fs::write(disk, [0; 4096]).unwrap();
+        }
+        let file = temp.path().join("aim.toml");
+        let text = format!(
+            "[volume.data]\ndevice = \"{}\"\njournal = \"{}\"\ntarget = \"ssh://a@b/c\"\nkey = \"agent\"\nknown_hosts = \"/k\"\n",
+            image.display(),
+            temp.path().join("not/yet/there").display()
+        );
+        std::fs::write(&file, text).unwrap();
+        let config = load(&file).unwrap();
+        let graph = host_with_loop(&temp.path().join("sys"), temp.path(), &image);
+        let problems = check(&config, &graph);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let shown = problems[0].to_string();
+        assert!(shown.starts_with("error: `journal`"), "{shown}");
+        assert!(shown.contains("lies on the mirrored disk"), "{shown}");
+        let graph = host_with_loop(&temp.path().join("sys"), temp.path(), &other);
+        assert_eq!(check(&config, &graph), []);
+    }
+}

@@ -2,4 +2,6 @@
 
 mod config;
 mod help;
+mod init;
+mod journal;
 mod program;

@@ -4,17 +4,17 @@ use std::path::Path;
 use std::process::Command;
 
 /// What a run of the program gave.
-pub struct Ran {
+pub(crate) struct Ran {
     /// The exit status.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Everything on stdout.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Everything on stderr.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs `aim` with these arguments to its end.
-pub fn aim(arguments: &[&str]) -> Ran {
+pub(crate) fn aim(arguments: &[&str]) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_aim"))
         .args(arguments)
         .env_remove("AIM_LOG")
@@ -30,7 +30,7 @@ pub fn aim(arguments: &[&str]) -> Ran {
 impl Ran {
     /// Asserts the exit status; the message shows all that was said.
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(
             self.code, code,
             "\nstdout: {}\nstderr: {}",
@@ -41,7 +41,7 @@ impl Ran {
 
     /// Asserts that stderr holds `text`.
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub(crate) fn says(self, text: &str) -> Self {
         assert!(
             self.stderr.contains(text),
             "no `{text}` in: {}",
@@ -52,12 +52,12 @@ impl Ran {
 
     /// The one JSON document on stdout.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap()
     }
 }
 
 /// A path as an argument.
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

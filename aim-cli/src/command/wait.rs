@@ -1,0 +1,164 @@
+//! `aim wait`: returns when what was captured so far is applied on the mirror.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::args::{Output, WaitArgs};
+use crate::config::{self, Config, Entry};
+use crate::daemon::{MirrorReport, Report, State, VolumeReport, ask};
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome, Problem};
+use crate::output;
+
+/// How often the daemon is asked.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// Runs the command.
+pub(crate) fn wait(args: &WaitArgs, out: &Output) -> Outcome {
+    let config = config::load(&args.config.config)?;
+    let socket = config.socket();
+    let started = Instant::now();
+    let mut goal = None;
+    loop {
+        let report = ask(&socket)?.ok_or_else(|| no_daemon(&socket))?;
+        let step = look(&config, &args.name, &report, &mut goal)?;
+        if let Step::Done { lsn } = step {
+            return done(&args.name, lsn, started.elapsed(), out);
+        }
+        if let Some(timeout) = args.timeout
+            && started.elapsed() >= timeout.0
+        {
+            return Err(too_late(&args.name, timeout.0, &step));
+        }
+        std::thread::sleep(INTERVAL);
+    }
+}
+
+/// Where the wait stands.
+enum Step {
+    Done {
+        lsn: u64,
+    },
+    Behind {
+        at: Option<u64>,
+        goal: Option<u64>,
+        trouble: Option<String>,
+    },
+}
+
+fn look(config: &Config, name: &str, report: &Report, goal: &mut Option<u64>) -> Outcome<Step> {
+    let missing = || {
+        Problem::new("the daemon does not run this volume or mirror")
+            .at(name)
+            .hint("was the configuration changed since it was started? restart it")
+            .exit(Exit::NotFound)
+    };
+    match config.entry(name)? {
+        Entry::Volume(volume) => {
+            let mut all = report.volumes.iter();
+            let found = all.find(|report| report.name == volume.name);
+            volume_step(found.ok_or_else(missing)?, goal)
+        }
+        Entry::Mirror(mirror) => {
+            let mut all = report.mirrors.iter();
+            let found = all.find(|report| report.name == mirror.name);
+            mirror_step(found.ok_or_else(missing)?)
+        }
+    }
+}
+
+fn volume_step(volume: &VolumeReport, goal: &mut Option<u64>) -> Outcome<Step> {
+    if matches!(
+        volume.state,
+        State::Failed | State::Passthrough | State::Stopped
+    ) {
+        return Err(never(
+            &volume.name,
+            volume.state,
+            volume.last_error.as_deref(),
+        ));
+    }
+    // fixed by the first answer: what comes later is not waited for
+    *goal = goal.or(volume.captured_lsn);
+    Ok(match (*goal, volume.applied_lsn) {
+        (Some(goal), Some(applied)) if applied >= goal => Step::Done { lsn: applied },
+        (Some(0), _) => Step::Done { lsn: 0 },
+        (goal, at) => Step::Behind {
+            at,
+            goal,
+            trouble: volume.last_error.clone(),
+        },
+    })
+}
+
+fn mirror_step(mirror: &MirrorReport) -> Outcome<Step> {
+    if matches!(mirror.state, State::Failed | State::Stopped) {
+        return Err(never(
+            &mirror.name,
+            mirror.state,
+            mirror.last_error.as_deref(),
+        ));
+    }
+    let idle = mirror.waiting_bytes == Some(0) && mirror.received_lsn == mirror.applied_lsn;
+    Ok(match mirror.applied_lsn {
+        Some(lsn) if idle => Step::Done { lsn },
+        at => Step::Behind {
+            at,
+            goal: mirror.received_lsn,
+            trouble: mirror.last_error.clone(),
+        },
+    })
+}
+
+fn done(name: &str, lsn: u64, took: Duration, out: &Output) -> Outcome {
+    if out.json {
+        #[derive(Serialize)]
+        struct Done<'a> {
+            name: &'a str,
+            applied_lsn: u64,
+            waited_seconds: f64,
+        }
+        output::json(&Done {
+            name,
+            applied_lsn: lsn,
+            waited_seconds: took.as_secs_f64(),
+        })?;
+    } else {
+        output::line(format!("{name}: applied up to LSN {lsn}"))?;
+    }
+    Ok(Exit::Success)
+}
+
+fn no_daemon(socket: &Path) -> Failure {
+    Problem::new("no aim is running")
+        .at(socket.display())
+        .hint("start `aim run`; or is it another run_dir?")
+        .exit(Exit::Degraded)
+}
+
+fn never(name: &str, state: State, error: Option<&str>) -> Failure {
+    let mut problem = Problem::new(format!("{name} is in state `{}`", state.word()));
+    problem.causes.extend(error.map(str::to_owned));
+    problem
+        .hint("waiting would not end; see `aim status` and the log")
+        .exit(Exit::Degraded)
+}
+
+fn too_late(name: &str, timeout: Duration, step: &Step) -> Failure {
+    let mut problem = Problem::new(format!("not all was applied within {timeout:?}")).at(name);
+    if let Step::Behind { at, goal, trouble } = step {
+        let shown =
+            |lsn: &Option<u64>| lsn.map_or_else(|| "unknown".to_owned(), |lsn| lsn.to_string());
+        problem.causes.push(format!(
+            "applied LSN is {}, waited for {}",
+            shown(at),
+            shown(goal)
+        ));
+        problem.causes.extend(trouble.clone());
+    }
+    problem
+        .hint("`aim status --watch` shows whether it moves")
+        .exit(Exit::Timeout)
+}

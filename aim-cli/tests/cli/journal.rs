@@ -1,0 +1,273 @@
+//! `aim journal`: on files that a writer made, whole, damaged and incomplete.
+
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aim_core::cursor::Position;
+use aim_core::format::Kind;
+use aim_core::fs::{Directory, HostDirectory};
+use aim_core::identity::VolumeIdentity;
+use aim_core::journal::{OpenFile, OpenSpec, Record};
+use aim_core::units::{ByteLen, ByteOffset, Lsn, Timestamp};
+
+use crate::program::{aim, text};
+
+const SIZE: u64 = 1 << 20;
+const TIME: u64 = 1_700_000_000_000_000_000;
+
+/// A series of three files in `outgoing/`, a fourth one open, and a blank disk.
+struct Series {
+    folder: tempfile::TempDir,
+    files: Vec<PathBuf>,
+}
+
+impl Series {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = std::fs::File::create(folder.path().join("disk.img")).unwrap();
+        disk.set_len(SIZE).unwrap();
+        let mut series = Self {
+            folder,
+            files: Vec::new(),
+        };
+        let volume = VolumeIdentity::generate(ByteLen(SIZE), 512);
+        let mut after = Position::START;
+        for number in 1..=3 {
+            after = series.write(&volume, after, number);
+        }
+        let open: Arc<dyn Directory> = HostDirectory::open_or_create(series.path("open")).unwrap();
+        let mut file = OpenFile::create(&*open, &spec(&volume, after)).unwrap();
+        file.append(&[write(after.lsn.next(), 0, &[9; 512])])
+            .unwrap();
+        file.sync().unwrap();
+        series
+    }
+
+    /// A file that fills block `number` with that number, clears the first block and flushes.
+    fn write(&mut self, volume: &VolumeIdentity, after: Position, number: u8) -> Position {
+        let open: Arc<dyn Directory> = HostDirectory::open_or_create(self.path("open")).unwrap();
+        let outgoing: Arc<dyn Directory> =
+            HostDirectory::open_or_create(self.path("outgoing")).unwrap();
+        let mut file = OpenFile::create(&*open, &spec(volume, after)).unwrap();
+        let first = after.lsn.next();
+        let zeroes = Record {
+            kind: Kind::WriteZeroes { unmap: true },
+            payload: &[],
+            ..write(first.next(), 0, &[0; 512])
+        };
+        let flush = Record {
+            lsn: first.next().next(),
+            kind: Kind::Flush,
+            offset: ByteOffset(0),
+            len: ByteLen(0),
+            ..zeroes
+        };
+        let block = [number; 512];
+        let all = [write(first, u64::from(number) * 512, &block), zeroes, flush];
+        file.append(&all).unwrap();
+        let sealed = file.seal(Timestamp(TIME)).unwrap();
+        sealed.publish(&*open, &*outgoing).unwrap();
+        self.files
+            .push(self.path("outgoing").join(sealed.name.sealed()));
+        sealed.position
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn root(&self) -> &str {
+        text(self.folder.path())
+    }
+}
+
+fn spec(volume: &VolumeIdentity, after: Position) -> OpenSpec {
+    OpenSpec {
+        volume: volume.clone(),
+        after,
+        iocb_capacity: 64,
+        target_size: ByteLen(1 << 20),
+        created: Timestamp(TIME),
+        floor: Timestamp(0),
+    }
+}
+
+fn write(lsn: Lsn, offset: u64, payload: &[u8]) -> Record<'_> {
+    Record {
+        lsn,
+        device: 0,
+        kind: Kind::Write,
+        fua: false,
+        offset: ByteOffset(offset),
+        len: ByteLen(payload.len() as u64),
+        payload,
+        time: Timestamp(TIME),
+    }
+}
+
+fn flip(path: &PathBuf, at: u64) {
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+}
+
+#[test]
+fn ls_shows_the_series_in_order() {
+    let series = Series::new();
+    let rows = aim(&["journal", "ls", series.root(), "--json"])
+        .exits(0)
+        .json();
+    let states: Vec<&str> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["sealed", "sealed", "sealed", "open"]);
+    assert_eq!(rows[2]["first_lsn"], 7);
+    assert_eq!(rows[2]["last_lsn"], 9);
+    let shown = aim(&["journal", "ls", series.root()]).exits(0).stdout;
+    assert!(
+        shown.contains("2023-11-14T22:13:20.000000Z outgoing/"),
+        "{shown}"
+    );
+    flip(&series.files[1], 100);
+    let shown = aim(&["journal", "ls", series.root()]).exits(14).stdout;
+    assert!(
+        shown.contains("damaged") && shown.contains("checksum"),
+        "{shown}"
+    );
+    aim(&["journal", "ls", "/nonexistent"]).exits(10);
+}
+
+#[test]
+fn inspect_shows_header_and_records() {
+    let series = Series::new();
+    let file = text(&series.files[1]);
+    let all = aim(&["journal", "inspect", file, "--json"]).exits(0).json();
+    assert_eq!(all["header"]["file_number"], 2);
+    assert_eq!(all["header"]["devices"][0]["size"], SIZE);
+    let operations: Vec<&str> = all["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["operation"].as_str().unwrap())
+        .collect();
+    assert_eq!(operations, ["write", "write_zeroes", "flush"]);
+    assert_eq!(all["records"][0]["offset"], 1024);
+    let shown = aim(&["journal", "inspect", file]).exits(0).stdout;
+    assert!(shown.contains("digest before"), "{shown}");
+    aim(&["journal", "inspect", text(&series.path("disk.img"))])
+        .exits(14)
+        .says("not a journal file");
+    aim(&["journal", "inspect", "/nonexistent.aim"]).exits(10);
+}
+
+#[test]
+fn verify_tells_damage_from_gaps() {
+    let series = Series::new();
+    aim(&["journal", "verify", series.root()]).exits(0);
+    let without_second = [text(&series.files[0]), text(&series.files[2])];
+    let ran = aim(&[
+        "journal",
+        "verify",
+        without_second[0],
+        without_second[1],
+        "--json",
+    ])
+    .exits(15);
+    assert_eq!(ran.json()["files"][1]["result"], "gap");
+    let other = Series::new();
+    aim(&["journal", "verify", series.root(), other.root()]).exits(15);
+    let length = series.files[1].metadata().unwrap().len();
+    flip(&series.files[1], length - 1);
+    let ran = aim(&["journal", "verify", series.root(), "--json"]).exits(14);
+    let results = ran.json();
+    assert_eq!(results["files"][0]["result"], "ok");
+    assert_eq!(results["files"][1]["result"], "damaged");
+    assert_eq!(results["files"][2]["result"], "ok");
+}
+
+#[test]
+fn apply_gives_the_disk_and_a_dry_run_leaves_it() {
+    let series = Series::new();
+    let disk = series.path("disk.img");
+    let run = |more: &[&str]| {
+        let mut arguments = vec![
+            "journal",
+            "apply",
+            series.root(),
+            "--device",
+            text(&disk),
+            "--json",
+        ];
+        arguments.extend(more);
+        aim(&arguments)
+    };
+    let dry = run(&["--dry-run"]).exits(0).json();
+    assert_eq!((&dry["files"], &dry["last_lsn"]), (&3.into(), &9.into()));
+    assert!(std::fs::read(&disk).unwrap().iter().all(|byte| *byte == 0));
+    let done = run(&[]).exits(0).json();
+    assert_eq!(done["bytes_written"], 3 * 512);
+    let content = std::fs::read(&disk).unwrap();
+    for number in 0..=4u8 {
+        let expected = if number == 4 { 0 } else { number };
+        let block = &content[usize::from(number) * 512..][..512];
+        assert!(block.iter().all(|byte| *byte == expected), "block {number}");
+    }
+}
+
+#[test]
+fn apply_wants_the_start_of_the_series_or_the_word_of_the_operator() {
+    let series = Series::new();
+    let disk = series.path("disk.img");
+    let (second, third) = (text(&series.files[1]), text(&series.files[2]));
+    let rest = ["journal", "apply", second, third, "--device", text(&disk)];
+    aim(&rest).exits(15).says("say --after 1");
+    aim(&[&rest[..], &["--after", "1"]].concat()).exits(0);
+    let gap = [
+        "journal",
+        "apply",
+        text(&series.files[0]),
+        third,
+        "--device",
+        text(&disk),
+    ];
+    aim(&gap).exits(15).says("file 2 is missing");
+}
+
+#[test]
+fn apply_refuses_a_damaged_file_and_a_wrong_disk() {
+    let series = Series::new();
+    let disk = series.path("disk.img");
+    flip(&series.files[0], 5000);
+    let apply = ["journal", "apply", series.root(), "--device", text(&disk)];
+    aim(&apply)
+        .exits(14)
+        .says("a damaged file is never applied");
+    assert!(std::fs::read(&disk).unwrap().iter().all(|byte| *byte == 0));
+    flip(&series.files[0], 5000);
+    std::fs::File::options()
+        .write(true)
+        .open(&disk)
+        .unwrap()
+        .set_len(SIZE * 2)
+        .unwrap();
+    aim(&apply)
+        .exits(2)
+        .says("has 2097152 bytes, on the source it has 1048576");
+    aim(&[
+        "journal",
+        "apply",
+        series.root(),
+        "--device",
+        "/nonexistent",
+    ])
+    .exits(10);
+}
