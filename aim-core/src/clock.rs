@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::units::Timestamp;
 
 /// A wall clock. It may step in either direction: whoever stores times clamps them.
-pub trait Clock: Send + Sync + 'static {
+pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
     /// Nanoseconds since 1970-01-01 UTC.
     fn now(&self) -> Timestamp;
 }

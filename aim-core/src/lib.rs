@@ -11,6 +11,7 @@
 //!
 //! The library has no runtime and no network: it can be embedded without any daemon.
 
+pub mod capture;
 pub mod clock;
 pub mod cursor;
 pub mod device;
@@ -18,7 +19,6 @@ pub mod format;
 pub mod fs;
 pub mod identity;
 pub mod intercept;
-
 pub mod journal;
 pub mod replay;
 pub mod request;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod any_files;
+mod capture;
 mod devices;
 mod replay;
 mod state_files;

@@ -75,3 +75,37 @@ pub fn check_range(device: &dyn BlockDevice, offset: ByteOffset, len: ByteLen) -
         format!("{len} bytes at {offset}: {what} ({size} bytes in blocks of {block_size})"),
     ))
 }
+
+impl<D: BlockDevice + ?Sized> BlockDevice for std::sync::Arc<D> {
+    fn size(&self) -> ByteLen {
+        (**self).size()
+    }
+
+    fn block_size(&self) -> u32 {
+        (**self).block_size()
+    }
+
+    fn read(&self, offset: ByteOffset, buffer: &mut [u8]) -> io::Result<()> {
+        (**self).read(offset, buffer)
+    }
+
+    fn write(&self, offset: ByteOffset, data: &[u8]) -> io::Result<()> {
+        (**self).write(offset, data)
+    }
+
+    fn write_batch(&self, writes: &[WriteRun<'_>]) -> io::Result<()> {
+        (**self).write_batch(writes)
+    }
+
+    fn write_zeroes(&self, offset: ByteOffset, len: ByteLen, unmap: bool) -> io::Result<()> {
+        (**self).write_zeroes(offset, len, unmap)
+    }
+
+    fn discard(&self, offset: ByteOffset, len: ByteLen) -> io::Result<()> {
+        (**self).discard(offset, len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        (**self).sync()
+    }
+}

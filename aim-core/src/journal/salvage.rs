@@ -25,7 +25,7 @@ use crate::fs::{DirFile, Directory};
 pub enum Recovered {
     /// Records up to the last good one. More may be appended before it is sealed. Nothing
     /// counts as durable until the next sync or seal.
-    Open(OpenFile),
+    Open(Box<OpenFile>),
     /// It was sealed and only lacks its final name.
     Sealed(SealedFile),
     /// It never held a record, so it can be removed.
@@ -83,7 +83,7 @@ pub fn recover(directory: &dyn Directory, name: FileName) -> Result<Recovered, R
     let open = keep_good(file, header).map_err(failed)?;
     match open.count() {
         0 => Ok(Recovered::Empty),
-        _ => Ok(Recovered::Open(open)),
+        _ => Ok(Recovered::Open(Box::new(open))),
     }
 }
 

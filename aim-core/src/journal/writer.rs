@@ -113,6 +113,16 @@ impl OpenFile {
         file_name(&self.header)
     }
 
+    /// The place that it stands behind.
+    pub fn follows(&self) -> (Lsn, crate::format::Digest) {
+        (Lsn(self.header.first_lsn.get() - 1), self.header.previous)
+    }
+
+    /// How many records it has room for.
+    pub fn capacity(&self) -> u32 {
+        self.header.layout.iocb_capacity
+    }
+
     /// How many records it holds.
     pub fn count(&self) -> u32 {
         self.count
