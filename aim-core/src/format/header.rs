@@ -204,6 +204,8 @@ impl Header {
 /// lost the high bits.
 const MAGIC: [u8; 8] = *b"\x89AIM\r\n\x1a\n";
 const VERSION: u32 = 1;
+/// One LSN is left to be the next one; a file number is never larger than an LSN.
+const LSN_MAX: u64 = u64::MAX - 1;
 const STATE_OPEN: u32 = 1;
 const STATE_SEALED: u32 = 2;
 
@@ -314,7 +316,7 @@ impl RawHeader {
             exactly("first_lsn", self.first_lsn.get(), 1)?;
             return zero("previous_digest", &self.previous_digest);
         }
-        within("first_lsn", self.first_lsn.get(), number, u64::MAX)?;
+        within("first_lsn", self.first_lsn.get(), number, LSN_MAX)?;
         match zero("previous_digest", &self.previous_digest) {
             Err(_) => Ok(()),
             Ok(()) => Err(FieldError::Choice {
@@ -357,6 +359,7 @@ impl RawHeader {
         let count = self.iocb_count.get();
         within("iocb_count", count, 1, layout.iocb_capacity.into())?;
         let last_lsn = sum("last_lsn", self.first_lsn.get(), count - 1)?;
+        within("last_lsn", last_lsn, 1, LSN_MAX)?;
         exactly("last_lsn", self.last_lsn.get(), last_lsn)?;
         let data_len = self.data_len.get();
         within("data_len", data_len, 0, MAX_FILE_BYTES - layout.data_offset)?;

@@ -6,20 +6,26 @@
 //!   a file of unknown bytes ──▶ ParsedFile ──▶ VerifiedFile ──▶ records and payloads
 //! ```
 
+mod chain;
 mod name;
 mod read_error;
 mod reader;
 mod record;
 mod salvage;
 mod sealed;
+mod verify;
 mod write_error;
 mod writer;
 
+pub use chain::{LinkError, check_link, check_volume};
 pub use name::{FileName, InvalidName};
 pub use read_error::ReadError;
 pub use reader::{ParsedFile, VerifiedFile};
 pub use record::{OpenSpec, Record};
 pub use salvage::{RecoverError, Recovered, recover};
 pub use sealed::SealedFile;
+pub use verify::{
+    ChainError, ChainFile, ChainLink, ChainReport, FileError, verify_chain, verify_file,
+};
 pub use write_error::WriteError;
 pub use writer::OpenFile;
