@@ -2,5 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod chain;
+mod damage;
+mod recovery;
 mod sample;
 mod writing;
