@@ -9,7 +9,12 @@
 //! The far side of a [`transport::Transport`] is a directory: files go there by name, and what
 //! the mirror host has to say comes back as a small file in it.
 
+pub mod apply;
+mod coordinator;
 pub mod file_io;
 mod sftp;
+pub mod ship;
 pub mod ssh;
 pub mod transport;
+
+pub use coordinator::Trouble;

@@ -33,7 +33,7 @@ pub(crate) async fn put(
     progress: &Progress,
 ) -> Result<Put, TransportError> {
     if is_whole(session, path, source).await? {
-        progress.add(source.len());
+        progress.add_reused(source.len());
         return Ok(Put {
             sent: 0,
             reused: source.len(),
@@ -99,7 +99,7 @@ async fn fill(
         let cutting = session.raw.fsetstat(handle, cut);
         session.ask(path, "cutting a file", cutting).await?;
     }
-    progress.add(kept);
+    progress.add_reused(kept);
     write_from(session, path, handle, kept, source, progress).await?;
     let len = session.len(path, handle).await?;
     if len != source.len() {
@@ -128,7 +128,7 @@ async fn write_from(
     while let Some(chunk) = next_chunk(&mut chunks, source).await? {
         if writes.len() >= WRITES_IN_FLIGHT {
             let written = settle(session, path, &mut writes, source.len() - offset).await?;
-            progress.add(written);
+            progress.add_sent(written);
         }
         let raw = Arc::clone(&session.raw);
         let handle = handle.to_owned();
@@ -137,7 +137,7 @@ async fn write_from(
         offset += len;
     }
     while !writes.is_empty() {
-        progress.add(settle(session, path, &mut writes, 0).await?);
+        progress.add_sent(settle(session, path, &mut writes, 0).await?);
     }
     Ok(())
 }

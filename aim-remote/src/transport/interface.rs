@@ -72,20 +72,35 @@ pub struct Put {
 
 /// How far a [`Transport::put`] has come; may be watched from another thread.
 #[derive(Debug, Default)]
-pub struct Progress(AtomicU64);
+pub struct Progress {
+    acknowledged: AtomicU64,
+    reused: AtomicU64,
+}
 
 impl Progress {
     /// Bytes that the far side has acknowledged, reused ones among them. Not yet durable.
     pub fn acknowledged(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Bytes among them that went over the line.
+    pub fn sent(&self) -> u64 {
+        let reused = self.reused.load(Ordering::Relaxed);
+        self.acknowledged().saturating_sub(reused)
     }
 
     /// Starts over for the next file.
     pub fn reset(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.acknowledged.store(0, Ordering::Relaxed);
+        self.reused.store(0, Ordering::Relaxed);
     }
 
-    pub(crate) fn add(&self, bytes: u64) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+    pub(crate) fn add_sent(&self, bytes: u64) {
+        self.acknowledged.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_reused(&self, bytes: u64) {
+        self.reused.fetch_add(bytes, Ordering::Relaxed);
+        self.acknowledged.fetch_add(bytes, Ordering::Relaxed);
     }
 }

@@ -107,14 +107,14 @@ impl Transport for LocalTransport {
             source,
         };
         let Some((file, kept)) = self.take_up(&upload).await? else {
-            progress.add(source.len());
+            progress.add_reused(source.len());
             upload.sync_directory().await?;
             return Ok(Put {
                 sent: 0,
                 reused: source.len(),
             });
         };
-        progress.add(kept);
+        progress.add_reused(kept);
         upload.write_from(&file, kept, progress).await?;
         file.sync().await?;
         upload.finish().await?;
@@ -224,7 +224,7 @@ impl Upload<'_> {
             let len = chunk.len() as u64;
             file.write(offset, chunk).await?;
             offset += len;
-            progress.add(len);
+            progress.add_sent(len);
         }
         Ok(())
     }

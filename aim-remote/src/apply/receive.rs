@@ -1,0 +1,217 @@
+//! Receiving: from a file that lies in `incoming/` to one that the source may delete.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aim_core::cursor::{MirrorCursorFile, Position};
+use aim_core::journal::{FileName, ReadError, VerifiedFile};
+use aim_core::spool::{MirrorSpool, SpoolError, WaitingFile};
+use aim_core::units::FileNumber;
+
+use super::ApplyError;
+use super::status::Shared;
+use crate::coordinator::{Signal, chain};
+
+/// Verified files that are kept for the applier, so that it need not verify them again: each
+/// holds its IOCBs in memory, at most 64 MiB.
+const READY_FILES_MAX: usize = 4;
+
+/// What both threads of the coordinator work with.
+#[derive(Debug)]
+pub(super) struct Mirror {
+    pub(super) spool: MirrorSpool,
+    pub(super) cursor: Arc<MirrorCursorFile>,
+    pub(super) shared: Shared,
+    /// Files that were received a moment ago, in order.
+    ready: Mutex<VecDeque<VerifiedFile>>,
+    /// Wakes the receiver.
+    pub(super) arrived: Arc<Signal>,
+    /// Wakes the applier.
+    pub(super) received: Arc<Signal>,
+}
+
+impl Mirror {
+    pub(super) fn new(spool: MirrorSpool, cursor: Arc<MirrorCursorFile>) -> Self {
+        Self {
+            spool,
+            cursor,
+            shared: Shared::default(),
+            ready: Mutex::default(),
+            arrived: Arc::default(),
+            received: Arc::default(),
+        }
+    }
+
+    /// Looks at everything that lies in `incoming/`.
+    pub(super) fn receive(&self) -> Result<(), ApplyError> {
+        let listing = self.spool.incoming()?;
+        for name in &listing.strangers {
+            // what other programs are still writing has a name that begins with a dot
+            if !name.starts_with('.') {
+                self.set_aside(name, "its name is not that of a journal file")?;
+            }
+        }
+        for file in &listing.files {
+            if self.arrived.is_stopped() {
+                break;
+            }
+            self.consider(file)?;
+        }
+        self.note_waiting()
+    }
+
+    /// Receives a file if it is the one that comes next.
+    fn consider(&self, file: &WaitingFile) -> Result<(), ApplyError> {
+        let identity = self.spool.identity();
+        let name = file.name;
+        if name.volume != identity.id {
+            let reason = format!("it is of volume {}, not of {}", name.volume, identity.id);
+            return self.set_aside(&name.sealed(), &reason);
+        }
+        if name.epoch != identity.epoch {
+            let reason = format!("it is of epoch {}, not of {}", name.epoch, identity.epoch);
+            return self.set_aside(&name.sealed(), &reason);
+        }
+        let before = self.cursor.get().received;
+        // earlier ones are applied, or wait for that; later ones wait for this one
+        if name.number != before.file.next() {
+            return Ok(());
+        }
+        let verified = match self.open(name) {
+            Ok(verified) => verified,
+            Err(Unfit::Damaged(reason)) => return self.set_aside(&name.sealed(), &reason),
+            Err(Unfit::Gone) => return Ok(()),
+            Err(Unfit::Failed(error)) => return Err(error),
+        };
+        if let Err(reason) = self.fits(&verified, before) {
+            return self.set_aside(&name.sealed(), &reason);
+        }
+        if !self.make_durable(name)? {
+            return Ok(());
+        }
+        let position = verified.position();
+        let stored = self.cursor.update(|cursor| {
+            // meanwhile the applier may have found that a file before is damaged
+            if cursor.received == before {
+                cursor.received = position;
+            }
+        });
+        stored.map_err(ApplyError::Cursor)?;
+        tracing::debug!(file = %name, "received");
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if ready.len() < READY_FILES_MAX {
+            ready.push_back(verified);
+        }
+        drop(ready);
+        self.received.hint();
+        Ok(())
+    }
+
+    /// Whether a verified file is the one that follows `before`.
+    fn fits(&self, file: &VerifiedFile, before: Position) -> Result<(), String> {
+        let header = file.header();
+        if header.volume != *self.spool.identity() {
+            return Err("it is for other devices than those of this mirror".to_owned());
+        }
+        if header.previous != before.digest {
+            return Err(format!("it does not follow {before}: the digests differ"));
+        }
+        if header.first_lsn != before.lsn.next() {
+            let (found, expected) = (header.first_lsn, before.lsn.next());
+            return Err(format!(
+                "it begins with LSN {found}, but {expected} comes next"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whoever brought the file may not have synced it. Says whether it is durable now.
+    ///
+    /// A file whose sync failed is set aside: a second sync would prove nothing.
+    fn make_durable(&self, name: FileName) -> Result<bool, ApplyError> {
+        let folder = self.spool.incoming_folder();
+        let text = name.sealed();
+        let synced = folder.open(&text, false).and_then(|file| file.sync_data());
+        if let Err(error) = synced {
+            let reason = format!("it can't be made durable: {error}");
+            self.set_aside(&text, &reason)?;
+            return Ok(false);
+        }
+        match folder.sync() {
+            Ok(()) => Ok(true),
+            Err(source) => Err(ApplyError::Undurable { name, source }),
+        }
+    }
+
+    /// Opens an arrived file and checks every byte of it.
+    pub(super) fn open(&self, name: FileName) -> Result<VerifiedFile, Unfit> {
+        let file = match self.spool.incoming_folder().open(&name.sealed(), false) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Unfit::Gone),
+            Err(source) => {
+                let source = ReadError::Io { at: 0, source };
+                return Err(Unfit::Failed(ApplyError::Unreadable { name, source }));
+            }
+        };
+        match VerifiedFile::open(file) {
+            Ok(file) if file.name() == name => Ok(file),
+            Ok(file) => Err(Unfit::Damaged(format!("inside it is {}", file.name()))),
+            Err(source) if source.is_damage() => Err(Unfit::Damaged(chain(&source))),
+            Err(source) => Err(Unfit::Failed(ApplyError::Unreadable { name, source })),
+        }
+    }
+
+    /// A file that was just received, if it is still kept; those before it are dropped.
+    pub(super) fn take_ready(&self, number: FileNumber) -> Option<VerifiedFile> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(file) = ready.pop_front() {
+            if file.header().number == number {
+                return Some(file);
+            }
+        }
+        None
+    }
+
+    /// Moves a file to `rejected/`.
+    pub(super) fn set_aside(&self, name: &str, reason: &str) -> Result<(), ApplyError> {
+        match self.spool.reject(name, reason) {
+            Ok(kept) => self.shared.note_rejected(kept, reason.to_owned()),
+            Err(SpoolError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Counts what waits, for the status.
+    pub(super) fn note_waiting(&self) -> Result<(), ApplyError> {
+        let listing = self.spool.incoming()?;
+        let cursor = self.cursor.get();
+        let identity = self.spool.identity();
+        let waiting: Vec<_> = (listing.files.iter())
+            .filter(|file| file.name.volume == identity.id && file.name.epoch == identity.epoch)
+            .filter(|file| file.name.number > cursor.applied.file)
+            .collect();
+        let next = cursor.received.file.next();
+        let is_ahead = |file: &&&WaitingFile| file.name.number >= next;
+        let first_ahead = waiting.iter().find(is_ahead);
+        let mut status = self.shared.lock();
+        status.waiting_files = waiting.len() as u64;
+        status.waiting_bytes = waiting.iter().map(|file| file.bytes).sum();
+        status.missing = first_ahead
+            .filter(|file| file.name.number > next)
+            .map(|_| next);
+        Ok(())
+    }
+}
+
+/// Why an arrived file is not used.
+#[derive(Debug)]
+pub(super) enum Unfit {
+    /// Its bytes are wrong; it is to be set aside.
+    Damaged(String),
+    /// It is not there.
+    Gone,
+    /// It can't be told.
+    Failed(ApplyError),
+}

@@ -1,0 +1,101 @@
+//! How receiving and applying are going, for `aim status`.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use aim_core::cursor::{MirrorCursor, MirrorCursorFile, Position};
+use aim_core::units::{FileNumber, Timestamp};
+
+use super::ApplyError;
+use crate::coordinator::{Rate, Trouble};
+
+/// How receiving and applying are going.
+#[derive(Clone, Debug)]
+pub struct ApplyStatus {
+    /// The last file that is verified and durable here.
+    pub received: Position,
+    /// The last file that is on the devices.
+    pub applied: Position,
+    /// Whether the devices hold exactly what `applied` says; if not, an apply is under way or
+    /// was interrupted.
+    pub is_settled: bool,
+    /// Time of the newest transaction on the devices; 0 before the first.
+    pub applied_time: Timestamp,
+    /// Files in `incoming/` that are not applied.
+    pub waiting_files: u64,
+    /// Their bytes.
+    pub waiting_bytes: u64,
+    /// The file that comes next, where later ones have arrived before it.
+    pub missing: Option<FileNumber>,
+    /// Bytes of journal files that were applied since the start.
+    pub applied_bytes: u64,
+    /// Average over the last ten seconds.
+    pub bytes_per_second: u64,
+    /// Files that were set aside since the start.
+    pub rejected_files: u64,
+    /// The last of them.
+    pub last_rejected: Option<Rejected>,
+    /// What is in the way of receiving.
+    pub receive_trouble: Option<Trouble<ApplyError>>,
+    /// What is in the way of applying.
+    pub apply_trouble: Option<Trouble<ApplyError>>,
+}
+
+/// A file that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its name in `rejected/`.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The status as the coordinator writes it and others read it.
+#[derive(Debug, Default)]
+pub(super) struct Shared(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+pub(super) struct Inner {
+    pub(super) waiting_files: u64,
+    pub(super) waiting_bytes: u64,
+    pub(super) missing: Option<FileNumber>,
+    pub(super) applied_bytes: u64,
+    pub(super) rejected_files: u64,
+    pub(super) last_rejected: Option<Rejected>,
+    pub(super) receive_trouble: Option<Trouble<ApplyError>>,
+    pub(super) apply_trouble: Option<Trouble<ApplyError>>,
+    rate: Rate,
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_rejected(&self, name: String, reason: String) {
+        let mut inner = self.lock();
+        inner.rejected_files += 1;
+        inner.last_rejected = Some(Rejected { name, reason });
+    }
+
+    pub(super) fn snapshot(&self, cursor: &MirrorCursorFile) -> ApplyStatus {
+        let cursor: MirrorCursor = cursor.get();
+        let mut inner = self.lock();
+        let applied_bytes = inner.applied_bytes;
+        ApplyStatus {
+            received: cursor.received,
+            applied: cursor.applied,
+            is_settled: cursor.is_settled(),
+            applied_time: cursor.applied_time,
+            waiting_files: inner.waiting_files,
+            waiting_bytes: inner.waiting_bytes,
+            missing: inner.missing,
+            applied_bytes,
+            bytes_per_second: inner.rate.sample(Instant::now(), applied_bytes),
+            rejected_files: inner.rejected_files,
+            last_rejected: inner.last_rejected.clone(),
+            receive_trouble: inner.receive_trouble.clone(),
+            apply_trouble: inner.apply_trouble.clone(),
+        }
+    }
+}

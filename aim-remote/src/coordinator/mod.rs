@@ -1,0 +1,14 @@
+//! What both coordinators are made of: how they wait, retry, and say how they are.
+
+mod backoff;
+mod hint;
+mod rate;
+mod signal;
+mod trouble;
+
+pub(crate) use backoff::Backoff;
+pub(crate) use hint::watch;
+pub(crate) use rate::Rate;
+pub(crate) use signal::Signal;
+pub use trouble::Trouble;
+pub(crate) use trouble::chain;

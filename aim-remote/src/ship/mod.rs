@@ -1,0 +1,23 @@
+//! The first coordinator: carries sealed journal files to the mirror host.
+//!
+//! It needs no memory of its own. What is in `outgoing/` has not been received; what the mirror
+//! host has is seen by listing; how far it is stands in its cursor. So after a stop at any point
+//! of it, on either host, the next round does what is left:
+//!
+//! 1. List the far `incoming/`, then read the far `mirror.cursor`. In this order, a file that was
+//!    applied between the two is seen as received, and not as missing.
+//! 2. Prove from the digests that the cursor speaks of *this* series, then remove the files that
+//!    it says are received. Only this removes a file.
+//! 3. In series order, put each waiting file that is not in the far `incoming/`, until it is time
+//!    for the next round. One that had been there, and is neither received nor there any more,
+//!    was set aside by the mirror host: it is put again, after a look at whether it is whole here.
+
+mod error;
+mod receipt;
+mod round;
+mod shipper;
+mod status;
+
+pub use error::ShipError;
+pub use shipper::{ShipOptions, Shipper};
+pub use status::ShipStatus;

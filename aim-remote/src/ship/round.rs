@@ -1,0 +1,218 @@
+//! One round of shipping; the steps are those of the [module](super).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aim_core::cursor::{MirrorCursor, Position};
+use aim_core::journal::FileName;
+use aim_core::spool::{Listing, SourceSpool, WaitingFile};
+use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
+use aim_core::units::FileNumber;
+
+use super::ShipError;
+use super::receipt::{open, position, proves_receipt};
+use super::status::Shared;
+use crate::file_io::FileIo;
+use crate::transport::{Name, Transport, TransportError};
+
+/// The folder on the far side that files are put into.
+const INCOMING: &str = "incoming";
+
+/// Where the mirror host keeps what it refused.
+const REJECTED: &str = "rejected";
+
+/// Most bytes of a reason that are read.
+const REASON_BYTES_MAX: usize = 4096;
+
+/// What a shipper works with.
+#[derive(Debug)]
+pub(super) struct Rounds<T> {
+    pub(super) spool: SourceSpool,
+    pub(super) transport: T,
+    pub(super) io: FileIo,
+    pub(super) shared: Arc<Shared>,
+    /// How long a round may put files before it looks for receipts again.
+    pub(super) longest: Duration,
+    /// Files that were seen whole on the far side, and are not received yet.
+    pub(super) delivered: BTreeSet<FileNumber>,
+}
+
+/// When the next round is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// There are more files to put.
+    Now,
+    /// The mirror host has files to receive or to apply.
+    Soon,
+    /// Source and mirror agree.
+    Later,
+}
+
+impl<T: Transport> Rounds<T> {
+    pub(super) async fn round(&mut self) -> Result<Next, ShipError> {
+        let started = Instant::now();
+        let far = self.far_files().await?;
+        let cursor = self.far_cursor().await?;
+        // before listing: what was sealed by then has its name, the last one perhaps excepted
+        let sealed = self.spool.sealed()?;
+        let waiting = self.take_receipts(&cursor, sealed)?;
+        require_next(&cursor, sealed, &waiting)?;
+        let mut set_aside = None;
+        for file in &waiting {
+            if far.get(&file.name.sealed()) == Some(&file.bytes) {
+                self.note_delivered(file)?;
+                continue;
+            }
+            if started.elapsed() >= self.longest {
+                return set_aside.map_or(Ok(Next::Now), Err);
+            }
+            if self.delivered.contains(&file.name.number) {
+                set_aside = Some(self.look_into(file.name).await?);
+            }
+            self.put(file).await?;
+            self.note_delivered(file)?;
+        }
+        match set_aside {
+            Some(error) => Err(error),
+            None if waiting.is_empty() && cursor.applied == cursor.received => Ok(Next::Later),
+            None => Ok(Next::Soon),
+        }
+    }
+
+    /// Step 1, first half: the files that are whole on the far side, with their lengths.
+    async fn far_files(&self) -> Result<BTreeMap<String, u64>, ShipError> {
+        let entries = self.transport.list(INCOMING).await?;
+        Ok(entries.into_iter().map(|e| (e.name, e.len)).collect())
+    }
+
+    /// Step 1, second half; the start where the mirror host has not received anything.
+    async fn far_cursor(&self) -> Result<MirrorCursor, ShipError> {
+        let name = Name::parse(MirrorCursor::NAME)?;
+        match self.transport.get(&name, FILE_BYTES_MAX).await {
+            Ok(bytes) => MirrorCursor::decode(&bytes).map_err(ShipError::FarCursor),
+            Err(TransportError::NotFound { .. }) => Ok(MirrorCursor::new(self.spool.identity().id)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Step 2; gives the files that are left.
+    fn take_receipts(
+        &mut self,
+        cursor: &MirrorCursor,
+        sealed: Position,
+    ) -> Result<Vec<WaitingFile>, ShipError> {
+        let mut listing = self.spool.outgoing()?;
+        if proves_receipt(&self.spool, sealed, &listing, cursor)? {
+            let removed = self.spool.remove_received(cursor.received)?;
+            if removed > 0 {
+                tracing::debug!(removed, received = %cursor.received, "received by the mirror host");
+                listing = self.spool.outgoing()?;
+            }
+        }
+        let received = cursor.received.file;
+        self.delivered = self.delivered.split_off(&received.next());
+        let waiting = self.of_this_series(&listing, received);
+        let oldest = match waiting.first() {
+            Some(file) => Some(open(&self.spool, file.name)?.header().created),
+            None => None,
+        };
+        self.shared.update(|status| {
+            status.received = cursor.received;
+            status.applied = cursor.applied;
+            status.applied_time = cursor.applied_time;
+            if status.shipped.file < cursor.received.file {
+                status.shipped = cursor.received;
+            }
+            status.waiting_files = waiting.len() as u64;
+            status.waiting_bytes = waiting.iter().map(|file| file.bytes).sum();
+            status.oldest_waiting = oldest;
+        });
+        Ok(waiting)
+    }
+
+    fn of_this_series(&self, listing: &Listing, received: FileNumber) -> Vec<WaitingFile> {
+        let identity = self.spool.identity();
+        let is_ours = |file: &&WaitingFile| {
+            file.name.volume == identity.id
+                && file.name.epoch == identity.epoch
+                && file.name.number > received
+        };
+        listing.files.iter().filter(is_ours).copied().collect()
+    }
+
+    /// Step 3, for one file.
+    async fn put(&self, file: &WaitingFile) -> Result<(), ShipError> {
+        let text = file.name.sealed();
+        let name = Name::in_folder(INCOMING, &text)?;
+        let path = self.spool.outgoing_folder().path().join(&text);
+        let source = self.io.open(&path);
+        let source = source.map_err(|source| TransportError::Source { path, source })?;
+        let stored = self
+            .transport
+            .put(&name, &source, &self.shared.progress)
+            .await;
+        self.shared.settle_progress();
+        let stored = stored?;
+        tracing::debug!(
+            file = text,
+            sent = stored.sent,
+            reused = stored.reused,
+            "shipped"
+        );
+        Ok(())
+    }
+
+    fn note_delivered(&mut self, file: &WaitingFile) -> Result<(), ShipError> {
+        if !self.delivered.insert(file.name.number) {
+            return Ok(());
+        }
+        let position = position(&open(&self.spool, file.name)?);
+        self.shared.update(|status| {
+            if let Some(position) = position
+                && status.shipped.file < position.file
+            {
+                status.shipped = position;
+            }
+        });
+        Ok(())
+    }
+
+    /// Asks why a file was set aside, and makes sure that it is whole here before it goes again.
+    async fn look_into(&self, name: FileName) -> Result<ShipError, ShipError> {
+        let parsed = open(&self.spool, name)?;
+        // reads all of the file, at most 1 GiB, away from this thread
+        let verified = tokio::task::spawn_blocking(move || parsed.verify().map(drop));
+        match verified.await {
+            Ok(verified) => verified.map_err(ShipError::reading(name))?,
+            Err(error) => tracing::error!(%error, "verifying {name} did not end"),
+        }
+        let reason = Name::in_folder(REJECTED, &format!("{name}.reason"))?;
+        let reason = match self.transport.get(&reason, REASON_BYTES_MAX).await {
+            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).trim().to_owned()),
+            // it may be kept under another name, or not be ours to read
+            Err(_) => None,
+        };
+        tracing::warn!(file = %name, reason, "set aside by the mirror host: sending it again");
+        Ok(ShipError::SetAside { name, reason })
+    }
+}
+
+/// Refuses to go on where the mirror host needs a file that is gone: it would wait for ever, and
+/// nobody would know.
+fn require_next(
+    cursor: &MirrorCursor,
+    sealed: Position,
+    waiting: &[WaitingFile],
+) -> Result<(), ShipError> {
+    let needed = cursor.received.file.next();
+    let is_gone = match waiting.first() {
+        Some(first) => first.name.number > needed,
+        // the last one may be sealed and not yet have its name
+        None => sealed.file > needed,
+    };
+    match is_gone {
+        true => Err(ShipError::Gap { needed }),
+        false => Ok(()),
+    }
+}

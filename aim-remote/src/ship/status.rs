@@ -1,0 +1,76 @@
+//! How shipping is going, for `aim status`.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use aim_core::cursor::Position;
+use aim_core::units::Timestamp;
+
+use super::ShipError;
+use crate::coordinator::{Rate, Trouble};
+use crate::transport::Progress;
+
+/// How shipping is going.
+#[derive(Clone, Debug, Default)]
+pub struct ShipStatus {
+    /// The far directory.
+    pub target: String,
+    /// The last file that is whole on the far side; not yet verified there.
+    pub shipped: Position,
+    /// What the mirror host has verified and made durable, when last asked.
+    pub received: Position,
+    /// What is on the mirror's devices, when last asked.
+    pub applied: Position,
+    /// Time of the newest transaction on the mirror's devices; 0 before the first.
+    pub applied_time: Timestamp,
+    /// Files that are sealed and not received.
+    pub waiting_files: u64,
+    /// Their bytes.
+    pub waiting_bytes: u64,
+    /// When the oldest of them was begun; `None` if none waits.
+    pub oldest_waiting: Option<Timestamp>,
+    /// Bytes that went over the line, since the start.
+    pub sent_bytes: u64,
+    /// Average over the last ten seconds.
+    pub bytes_per_second: u64,
+    /// What is in the way.
+    pub trouble: Option<Trouble<ShipError>>,
+}
+
+/// The status as the coordinator writes it and others read it.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) progress: Progress,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    status: ShipStatus,
+    rate: Rate,
+}
+
+impl Shared {
+    pub(super) fn update(&self, change: impl FnOnce(&mut ShipStatus)) {
+        change(&mut self.lock().status);
+    }
+
+    pub(super) fn snapshot(&self) -> ShipStatus {
+        let mut inner = self.lock();
+        let mut status = inner.status.clone();
+        status.sent_bytes += self.progress.sent();
+        status.bytes_per_second = inner.rate.sample(Instant::now(), status.sent_bytes);
+        status
+    }
+
+    /// Counts the file in progress as sent.
+    pub(super) fn settle_progress(&self) {
+        let mut inner = self.lock();
+        inner.status.sent_bytes += self.progress.sent();
+        self.progress.reset();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
