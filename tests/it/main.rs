@@ -7,3 +7,4 @@ mod capture;
 mod devices;
 mod replay;
 mod state_files;
+mod walls;
