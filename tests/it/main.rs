@@ -6,5 +6,6 @@ mod any_files;
 mod capture;
 mod devices;
 mod replay;
+mod spool;
 mod state_files;
 mod walls;
