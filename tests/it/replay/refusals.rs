@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aim_core::cursor::Position;
 use aim_core::device::{BlockDevice, MemDevice};
 use aim_core::identity::VolumeIdentity;
-use aim_core::journal::VerifiedFile;
+use aim_core::journal::{LinkError, VerifiedFile};
 use aim_core::replay::{Outcome, ReplayError};
 use aim_core::units::{ByteLen, DeviceId, Epoch, FileNumber, Lsn, VolumeId};
 use aim_tests::{Series, SeriesFile};
@@ -22,7 +22,11 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let mut series = Series::new(two_disks(), 11);
+        Self::of(two_disks())
+    }
+
+    fn of(volume: VolumeIdentity) -> Self {
+        let mut series = Series::new(volume, 11);
         let mirror = Mirror::new(series.identity(), 11);
         let first = series.next_file(10);
         let mut replay = mirror.start().unwrap();
@@ -61,17 +65,25 @@ impl Scene {
     }
 }
 
+/// What does not fit about a file that does not belong here.
+fn link(error: &ReplayError) -> &LinkError {
+    match error {
+        ReplayError::Link { source, .. } => source,
+        other => panic!("{other}"),
+    }
+}
+
 #[test]
 fn a_gap_between_files() {
     let mut scene = Scene::new();
     let second = scene.series.next_file(10);
     let third = scene.series.next_file(10);
     let error = scene.refused(&scene.series.verified(&third));
-    assert!(
-        matches!(&error, ReplayError::FileGap { after, expected: FileNumber(2), found: FileNumber(3) }
-            if *after == scene.first.position),
-        "{error}"
-    );
+    let gap = LinkError::Gap {
+        expected: FileNumber(2),
+        found: FileNumber(3),
+    };
+    assert_eq!(link(&error), &gap);
     assert!(!error.is_refusal(), "it only came too early");
     let mut replay = scene.mirror.start().unwrap();
     for file in [second, third] {
@@ -85,23 +97,20 @@ fn a_gap_between_files() {
 #[test]
 fn a_gap_between_transactions() {
     let error = Scene::new().altered(|_, position| position.lsn = Lsn(11));
-    assert!(
-        matches!(
-            error,
-            ReplayError::LsnGap {
-                expected: Lsn(11),
-                found: Lsn(12),
-                ..
-            }
-        ),
-        "{error}"
-    );
+    let gap = LinkError::Lsn {
+        expected: Lsn(11),
+        found: Lsn(12),
+    };
+    assert_eq!(link(&error), &gap);
 }
 
 #[test]
 fn a_file_that_follows_another() {
     let error = Scene::new().altered(|_, position| position.digest[7] ^= 1);
-    assert!(matches!(error, ReplayError::BrokenChain { .. }), "{error}");
+    assert!(
+        matches!(link(&error), LinkError::Previous { .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -115,7 +124,7 @@ fn a_foreign_volume() {
     let foreign = VolumeId::generate();
     let error = Scene::new().altered(|identity, _| identity.id = foreign);
     assert!(
-        matches!(error, ReplayError::ForeignVolume { found, .. } if found == foreign),
+        matches!(link(&error), LinkError::Volume { found, .. } if *found == foreign),
         "{error}"
     );
 }
@@ -161,48 +170,48 @@ fn other_epochs() {
 
 #[test]
 fn files_for_other_devices() {
+    let volume = two_disks();
+    let (first, second) = (&volume.devices[0], &volume.devices[1]);
     let other = DeviceId::generate();
-    let error = Scene::new().altered(|identity, _| identity.devices[1].id = other);
-    assert!(
-        matches!(error, ReplayError::RecordedDevice { device: 1, found, .. } if found == other),
-        "{error}"
-    );
-    let error = Scene::new().altered(|identity, _| identity.devices[0].size = ByteLen(8192));
-    assert!(
-        matches!(
-            error,
-            ReplayError::RecordedSize {
-                device: 0,
+    type Alter = fn(&mut VolumeIdentity, DeviceId);
+    let cases: [(Alter, LinkError); 4] = [
+        (
+            |volume, other| volume.devices[1].id = other,
+            LinkError::Device {
+                index: 1,
+                expected: second.id,
+                found: other,
+            },
+        ),
+        (
+            |volume, _| volume.devices[0].size = ByteLen(8192),
+            LinkError::DeviceSize {
+                index: 0,
+                expected: first.size,
                 found: ByteLen(8192),
-                ..
-            }
+            },
         ),
-        "{error}"
-    );
-    let error = Scene::new().altered(|identity, _| identity.devices[0].block_size = 1024);
-    assert!(
-        matches!(
-            error,
-            ReplayError::RecordedBlockSize {
-                device: 0,
+        (
+            |volume, _| volume.devices[0].block_size = 1024,
+            LinkError::BlockSize {
+                index: 0,
+                expected: 512,
                 found: 1024,
-                ..
-            }
+            },
         ),
-        "{error}"
-    );
-    let error = Scene::new().altered(|identity, _| identity.devices.truncate(1));
-    assert!(
-        matches!(
-            error,
-            ReplayError::RecordedCount {
+        (
+            |volume, _| volume.devices.truncate(1),
+            LinkError::DeviceCount {
                 expected: 2,
                 found: 1,
-                ..
-            }
+            },
         ),
-        "{error}"
-    );
+    ];
+    for (alter, expected) in cases {
+        let scene = Scene::of(volume.clone());
+        let error = scene.altered(|identity, _| alter(identity, other));
+        assert_eq!(link(&error), &expected);
+    }
 }
 
 #[test]
