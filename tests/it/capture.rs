@@ -223,7 +223,8 @@ fn capture_journal_full_goes_on_when_there_is_room() {
     });
     source.files.set_capacity(None);
     mirrored.sync().unwrap();
-    assert_eq!(mirrored.capture().status().state, CaptureState::Capturing);
+    // who waits for durability is told before the status is
+    wait_until(|| mirrored.capture().status().state == CaptureState::Capturing);
     mirrored.stop().unwrap();
     assert!(source.mirrored() == device.content());
 }
