@@ -310,6 +310,7 @@ impl RawHeader {
 
     /// The first file starts at LSN 1 and has none before it; each file brings at least one LSN.
     fn check_place_in_series(&self) -> Result<(), FieldError> {
+        within("epoch", self.epoch.get().into(), 1, u32::MAX.into())?;
         let number = self.file_number.get();
         within("file_number", number, 1, u64::MAX)?;
         if number == 1 {

@@ -4,6 +4,7 @@
 
 mod chain;
 mod damage;
+mod golden;
 mod recovery;
 mod sample;
 mod writing;
