@@ -1,3 +1,44 @@
-//! The commands that people and CI call.
+//! The commands that people and CI call: `cargo xtask vm | test | fuzz | demo | setup`.
 
-fn main() {}
+mod outcome;
+mod progress;
+mod setup;
+mod vm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::outcome::Outcome;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Runs AIM's tests, its demo and its test machine"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Installs the Debian packages that building and testing need
+    Setup,
+    /// Runs one command as root in a throw-away guest with a Debian kernel
+    Vm(vm::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Setup => setup::packages().map(|()| Outcome::Success),
+        Task::Vm(options) => vm::run(&options),
+    };
+    match outcome {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            progress::complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
