@@ -9,3 +9,4 @@ mod replay;
 mod spool;
 mod state_files;
 mod walls;
+mod whole_way;

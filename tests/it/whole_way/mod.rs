@@ -1,0 +1,4 @@
+//! The whole way of a write: captured, sealed, shipped, received, applied.
+
+mod coordinators;
+mod property;
