@@ -58,7 +58,8 @@ impl Problem {
         let mut next = Some(error);
         while let Some(error) = next {
             let text = error.to_string();
-            if self.causes.last() != Some(&text) {
+            // libraries that print their source as well would say it twice
+            if !self.causes.iter().any(|said| said.ends_with(&text)) {
                 self.causes.push(text);
             }
             next = error.source();
@@ -86,6 +87,21 @@ impl Problem {
         let exit = exit_of(error.kind());
         self.because(error).exit(exit)
     }
+}
+
+/// An error and all that it came from on one line; a cause that the text ends with already is
+/// not repeated.
+pub(crate) fn one_line(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        next = error.source();
+    }
+    text
 }
 
 /// The exit code that fits an operating-system error.
@@ -126,6 +142,21 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
+    /// The first problem on one line, for logs and status.
+    pub(crate) fn brief(&self) -> String {
+        let Some(problem) = self.problems.first() else {
+            return "failed".to_owned();
+        };
+        let mut text = problem.what.clone();
+        if let Some(place) = &problem.place {
+            text.push_str(&format!(" ({place})"));
+        }
+        for cause in &problem.causes {
+            text.push_str(&format!(": {cause}"));
+        }
+        text
+    }
+
     /// One line of JSON for `--json`.
     pub(crate) fn to_json(&self) -> String {
         #[derive(Serialize)]

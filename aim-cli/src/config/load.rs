@@ -75,8 +75,8 @@ known_hosts = "/etc/aim/known_hosts"
         let config = load(&path).unwrap();
         let volume = &config.volumes["data"];
         assert_eq!(config.run_dir, Path::new("/run/aim"));
-        assert_eq!((volume.queues, volume.depth), (2, 64));
-        assert_eq!(volume.seal_bytes, 64 << 20);
+        assert_eq!((volume.depth, volume.request_bytes), (64, 128 << 10));
+        assert_eq!(volume.seal_bytes, 16 << 20);
     }
 
     #[test]
@@ -133,9 +133,13 @@ known_hosts = "/etc/aim/known_hosts"
             ("depth = 9999", "`depth` is 9999"),
             (
                 "seal_bytes = \"2GiB\"",
-                "`seal_bytes` is 2 GiB, must be from 1 MiB to 1 GiB",
+                "`seal_bytes` is 2 GiB, must be from 1 MiB to 512 MiB",
             ),
             ("seal_after = \"0s\"", "`seal_after`"),
+            (
+                "request_bytes = \"5000B\"",
+                "`request_bytes` is 5000 bytes, must be a multiple",
+            ),
             ("staging_bytes = \"1KiB\"", "`staging_bytes` is 1 KiB"),
         ] {
             let shown = problems(&format!("{GOOD}{line}\n"));

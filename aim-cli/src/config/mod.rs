@@ -16,5 +16,5 @@ mod typed;
 
 pub(crate) use load::{DEFAULT_PATH, load};
 pub(crate) use quantity::{Size, Span};
-pub(crate) use target::{SshTarget, Target};
-pub(crate) use typed::{Config, Entry, Key, Login, MirrorConfig, VolumeConfig};
+pub(crate) use target::Target;
+pub(crate) use typed::{Config, Entry, Key, MirrorConfig, VolumeConfig};

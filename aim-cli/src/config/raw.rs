@@ -29,6 +29,7 @@ pub(super) struct RawVolume {
     pub(super) seal_bytes: Option<Size>,
     pub(super) seal_after: Option<Span>,
     pub(super) staging_bytes: Option<Size>,
+    pub(super) request_bytes: Option<Size>,
 }
 
 /// `[mirror.NAME]`

@@ -16,8 +16,11 @@ use crate::failure::Problem;
 const RUN_DIR: &str = "/run/aim";
 const QUEUES: RangeInclusive<u16> = 1..=32;
 const DEPTH: RangeInclusive<u16> = 1..=1024;
-const SEAL_BYTES: RangeInclusive<u64> = (1 << 20)..=(1 << 30);
-const STAGING_BYTES: RangeInclusive<u64> = (8 << 20)..=(16 << 30);
+const SEAL_BYTES: RangeInclusive<u64> = (1 << 20)..=(512 << 20);
+const STAGING_BYTES: RangeInclusive<u64> = (4 << 20)..=(16 << 30);
+const REQUEST_BYTES: RangeInclusive<u64> = (4 << 10)..=(32 << 20);
+/// Requests are made of whole pages.
+const PAGE_BYTES: u64 = 4096;
 const SEAL_AFTER: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
 const NAME_MAX: usize = 32;
 
@@ -60,6 +63,12 @@ pub(super) fn resolve(path: &Path, tables: Tables) -> (Config, Vec<Problem>) {
     (config, check.problems)
 }
 
+/// One queue per processor, up to four.
+fn queues() -> u16 {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    u16::try_from(processors).map_or(4, |count| count.min(4))
+}
+
 struct Check<'a> {
     path: &'a Path,
     table: String,
@@ -80,9 +89,10 @@ impl Check<'_> {
             self.in_range(key, given.unwrap_or(Size(default)), range)
         };
         VolumeConfig {
-            seal_bytes: size("seal_bytes", raw.seal_bytes, 64 << 20, SEAL_BYTES),
-            staging_bytes: size("staging_bytes", raw.staging_bytes, 64 << 20, STAGING_BYTES),
-            queues: self.count("queues", raw.queues.unwrap_or(2), QUEUES),
+            seal_bytes: size("seal_bytes", raw.seal_bytes, 16 << 20, SEAL_BYTES),
+            staging_bytes: size("staging_bytes", raw.staging_bytes, 32 << 20, STAGING_BYTES),
+            request_bytes: self.request_bytes(raw.request_bytes),
+            queues: self.count("queues", raw.queues.unwrap_or_else(queues), QUEUES),
             depth: self.count("depth", raw.depth.unwrap_or(64), DEPTH),
             device: self.absolute("device", raw.device),
             journal: self.absolute("journal", raw.journal),
@@ -100,6 +110,21 @@ impl Check<'_> {
             device: self.absolute("device", raw.device),
             directory: self.absolute("directory", raw.directory),
         }
+    }
+
+    fn request_bytes(&mut self, given: Option<Size>) -> u32 {
+        let bytes = self.in_range(
+            "request_bytes",
+            given.unwrap_or(Size(128 << 10)),
+            REQUEST_BYTES,
+        );
+        if !bytes.is_multiple_of(PAGE_BYTES) {
+            self.wrong(format!(
+                "`request_bytes` is {bytes} bytes, must be a multiple of 4 KiB"
+            ));
+        }
+        // the range ends far below
+        u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
     /// A name becomes part of paths: of a device node, of the staging directory.

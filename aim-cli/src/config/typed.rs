@@ -48,8 +48,10 @@ pub(crate) struct VolumeConfig {
     pub(crate) seal_bytes: u64,
     /// ... or when its first record is this old.
     pub(crate) seal_after: Duration,
-    /// Size of the staging ring.
+    /// Memory for writes that wait for the journal.
     pub(crate) staging_bytes: u64,
+    /// The largest request with a payload; a multiple of 4096.
+    pub(crate) request_bytes: u32,
 }
 
 /// How to prove who we are, and who the other host is.

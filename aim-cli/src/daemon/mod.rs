@@ -4,10 +4,14 @@ mod control;
 mod isolation;
 mod lock;
 mod meter;
+mod mirror;
 mod report;
+mod serve;
+mod start;
+mod volume;
 
 pub(crate) use control::{Control, ask};
 pub(crate) use isolation::isolate;
 pub(crate) use lock::RunLock;
-pub(crate) use meter::Meter;
-pub(crate) use report::{DaemonReport, MirrorReport, Report, State, VolumeReport};
+pub(crate) use report::{MirrorReport, Report, State, VolumeReport};
+pub(crate) use serve::Service;

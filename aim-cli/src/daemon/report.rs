@@ -68,6 +68,8 @@ pub(crate) struct MirrorReport {
     pub(crate) waiting_bytes: Option<u64>,
     pub(crate) latency_seconds: Option<f64>,
     pub(crate) rate_bytes_per_second: Option<u64>,
+    /// Files that were set aside since the start.
+    pub(crate) rejected_files: Option<u64>,
     pub(crate) last_error: Option<String>,
 }
 

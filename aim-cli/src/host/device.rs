@@ -17,8 +17,6 @@ use crate::failure::{Outcome, Problem};
 pub(crate) struct DeviceFacts {
     /// The path that was asked about.
     pub(crate) path: PathBuf,
-    /// Whether it is a block device (else an image file).
-    pub(crate) is_block_device: bool,
     /// What uses it, in words: mount points, devices built on it, another program.
     pub(crate) uses: Vec<String>,
     /// Signs that it bears data.
@@ -55,7 +53,6 @@ pub(crate) fn inspect(path: &Path, graph: &DiskGraph) -> Outcome<DeviceFacts> {
         })?;
     Ok(DeviceFacts {
         path: path.to_owned(),
-        is_block_device: matches!(store, Store::Device(_)),
         uses,
         signatures,
     })

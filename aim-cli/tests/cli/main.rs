@@ -5,3 +5,5 @@ mod help;
 mod init;
 mod journal;
 mod program;
+mod run;
+mod series;

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use aim_core::device::{BlockDevice, FileDevice};
+use aim_core::device::BlockDevice;
 use aim_core::fs::{Directory, HostDirectory};
 use aim_core::identity::VolumeIdentity;
 use aim_core::spool::SourceSpool;

@@ -1,7 +1,7 @@
 //! Whether files follow each other.
 
 use aim_core::cursor::Position;
-use aim_core::journal::VerifiedFile;
+use aim_core::journal::{VerifiedFile, check_link};
 use aim_core::units::VolumeId;
 
 /// Takes verified files in order and compares each with the one before.
@@ -33,22 +33,9 @@ impl Series {
         let Some(before) = before else {
             return Link::Follows;
         };
-        let (number, lsn) = (header.number, header.first_lsn);
-        if number != before.file.next() {
-            let what = format!(
-                "file {number} after file {}: files between are missing or doubled",
-                before.file
-            );
-            Link::Broken(what)
-        } else if lsn != before.lsn.next() {
-            Link::Broken(format!("begins with LSN {lsn} after LSN {}", before.lsn))
-        } else if header.volume.epoch < before.epoch {
-            let what = format!("epoch {} after epoch {}", header.volume.epoch, before.epoch);
-            Link::Broken(what)
-        } else if header.previous != before.digest {
-            Link::Broken("names another file as the one before it".to_owned())
-        } else {
-            Link::Follows
+        match check_link(&before, header) {
+            Ok(()) => Link::Follows,
+            Err(error) => Link::Broken(error.to_string()),
         }
     }
 

@@ -114,16 +114,12 @@ fn unknown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::{DaemonReport, State};
+    use crate::daemon::State;
 
     #[test]
     fn a_volume_fills_three_lines() {
         let report = Report {
-            daemon: DaemonReport {
-                running: true,
-                pid: Some(9),
-                version: None,
-            },
+            daemon: serde_json::from_str("{\"running\":true,\"pid\":9,\"version\":null}").unwrap(),
             volumes: vec![VolumeReport {
                 name: "data".to_owned(),
                 state: State::Retrying,

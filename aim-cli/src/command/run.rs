@@ -1,0 +1,60 @@
+//! `aim run`: everything of the configuration, until a signal.
+
+use std::sync::mpsc::{self, Receiver};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::config_check::checked;
+use crate::args::{ConfigArgs, Output};
+use crate::daemon::{Control, RunLock, Service, isolate};
+use crate::exit::Exit;
+use crate::failure::{Outcome, Problem};
+use crate::logging;
+
+/// Runs the command.
+pub(crate) fn run(args: &ConfigArgs, out: &Output) -> Outcome {
+    let config = checked(&args.config)?;
+    let format = out.log_format.or(config.log_format).unwrap_or_default();
+    let fallback = config.log_level.as_deref().unwrap_or("info");
+    logging::start(format, &logging::filter(out.log_level.as_deref(), fallback))?;
+    // before files are opened and threads started
+    isolate(!config.volumes.is_empty())?;
+    let signals = listen()?;
+    let _lock = RunLock::take(&config.run_dir)?;
+    let service = Service::start(&config)?;
+    let asked = service.clone();
+    let control = Control::start(config.socket(), move || asked.report())?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = %config.path.display(),
+        "running"
+    );
+    service.run(&signals);
+    tracing::info!("stopping");
+    let well = service.stop(&signals);
+    drop(control);
+    tracing::info!("stopped");
+    Ok(match well {
+        true => Exit::Success,
+        false => Exit::Degraded,
+    })
+}
+
+/// Signals that ask for an end, on a channel.
+fn listen() -> Outcome<Receiver<i32>> {
+    let failed = |error: &std::io::Error| Problem::new("can't listen for signals").io(error);
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| failed(&error))?;
+    let (sender, receiver) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("aim-signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                if sender.send(signal).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(|error| failed(&error))?;
+    Ok(receiver)
+}

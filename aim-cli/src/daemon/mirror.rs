@@ -1,0 +1,150 @@
+//! One running mirror: the disk, and the applier that writes it.
+
+use std::sync::Arc;
+
+use aim_core::clock::{Clock, SystemClock};
+use aim_core::cursor::Position;
+use aim_core::device::BlockDevice;
+use aim_core::fs::HostDirectory;
+use aim_core::journal::ParsedFile;
+use aim_core::spool::MirrorSpool;
+use aim_remote::apply::{Applier, ApplyOptions, ApplyStatus};
+
+use super::report::{MirrorReport, State};
+use crate::config::MirrorConfig;
+use crate::disk;
+use crate::exit::Exit;
+use crate::failure::{Outcome, Problem};
+use crate::state;
+
+/// A mirror that receives and applies.
+#[derive(Debug)]
+pub(crate) struct Mirror {
+    config: MirrorConfig,
+    spool: MirrorSpool,
+    applier: Applier,
+}
+
+impl Mirror {
+    /// Claims the disk and starts to apply.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is in the way; nothing is left behind.
+    pub(crate) fn start(config: &MirrorConfig) -> Outcome<Self> {
+        let name = &config.name;
+        let spool = open(config)?;
+        let pairing = spool
+            .pairing()
+            .map_err(|error| state::spool_failed(&error))?;
+        let Some(pairing) = pairing else {
+            return Err(Problem::new(
+                "the mirror is not paired with its disk: mirror.id is missing",
+            )
+            .at(config.directory.display())
+            .hint(format!("run `aim init {name}` on this host"))
+            .exit(Exit::NotFound));
+        };
+        let device = disk::open_exclusive(&config.device)?;
+        disk::check_fits(spool.identity(), &device, &config.device)?;
+        disk::check_paired(spool.identity(), &pairing, &device, &config.device)?;
+        let device: Arc<dyn BlockDevice> = Arc::new(device);
+        let applier = Applier::start(spool.clone(), vec![device], ApplyOptions::default());
+        let applier = applier.map_err(|error| {
+            Problem::new("can't start to apply")
+                .at(format!("[mirror.{name}]"))
+                .because(&error)
+                .exit(Exit::Failed)
+        })?;
+        Ok(Self {
+            config: config.clone(),
+            spool,
+            applier,
+        })
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// The disk.
+    pub(crate) fn device(&self) -> &std::path::Path {
+        &self.config.device
+    }
+
+    /// How it is.
+    pub(crate) fn report(&self) -> MirrorReport {
+        let status = self.applier.status();
+        let trouble = trouble(&status);
+        MirrorReport {
+            name: self.config.name.clone(),
+            state: match trouble {
+                Some(_) => State::Retrying,
+                None => State::Running,
+            },
+            device: self.config.device.display().to_string(),
+            directory: self.config.directory.display().to_string(),
+            received_lsn: Some(status.received.lsn.get()),
+            applied_lsn: Some(status.applied.lsn.get()),
+            waiting_bytes: Some(status.waiting_bytes),
+            latency_seconds: self.latency(status.applied),
+            rate_bytes_per_second: Some(status.bytes_per_second),
+            rejected_files: Some(status.rejected_files),
+            last_error: trouble,
+        }
+    }
+
+    /// Asks it to stop after the file that is being applied.
+    pub(crate) fn request_stop(&self) {
+        self.applier.request_stop();
+    }
+
+    /// Age of the oldest file that is not applied; `None` if it can't be read.
+    fn latency(&self, applied: Position) -> Option<f64> {
+        let listing = self.spool.incoming().ok()?;
+        let oldest = listing
+            .files
+            .iter()
+            .find(|file| file.name.number > applied.file);
+        let Some(oldest) = oldest else {
+            return Some(0.0);
+        };
+        let folder = self.spool.incoming_folder();
+        let file = folder.open(&oldest.name.sealed(), false).ok()?;
+        let created = ParsedFile::open(file).ok()?.header().created;
+        let age = SystemClock.now().get().saturating_sub(created.get());
+        Some(age as f64 / 1e9)
+    }
+}
+
+fn open(config: &MirrorConfig) -> Outcome<MirrorSpool> {
+    let root = HostDirectory::open(&config.directory).map_err(|error| {
+        Problem::new("can't open the mirror's directory")
+            .at(config.directory.display())
+            .hint(format!(
+                "run `aim init {}` first, on the source and here",
+                config.name
+            ))
+            .io(&error)
+    })?;
+    MirrorSpool::open(root).map_err(|error| state::spool_failed(&error))
+}
+
+/// What is in the way, on one line; files that were set aside too.
+fn trouble(status: &ApplyStatus) -> Option<String> {
+    let trouble = status
+        .apply_trouble
+        .as_ref()
+        .or(status.receive_trouble.as_ref());
+    trouble.map(|trouble| trouble.message()).or_else(|| {
+        let missing = status.missing?;
+        let rejected = status.last_rejected.as_ref();
+        let why = rejected.map_or_else(String::new, |rejected| {
+            format!("; {} was set aside: {}", rejected.name, rejected.reason)
+        });
+        Some(format!(
+            "file {missing} has not arrived, later ones have{why}"
+        ))
+    })
+}

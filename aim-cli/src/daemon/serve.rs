@@ -1,0 +1,233 @@
+//! All volumes and mirrors of a configuration, from start to stop.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::mirror::Mirror;
+use super::report::{DaemonReport, MirrorReport, Report, State, VolumeReport};
+use super::volume::Volume;
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// Between two samples of the time latency, and between two tries to stop.
+const TICK: Duration = Duration::from_millis(200);
+/// How long a stop waits for files on their way, as long as nothing is in the way.
+const SHIP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Everything that runs, and what failed to start.
+#[derive(Debug)]
+pub(crate) struct Service {
+    volumes: Vec<Slot<Volume, VolumeReport>>,
+    mirrors: Vec<Slot<Mirror, MirrorReport>>,
+}
+
+#[derive(Debug)]
+enum Slot<T, R> {
+    Started(T),
+    Failed(R),
+}
+
+impl Service {
+    /// Starts what can be started; the rest is logged and shows in the report. The first failure
+    /// comes back if nothing at all could be started.
+    pub(crate) fn start(config: &Config) -> Result<Arc<Self>, Failure> {
+        let mut failures = Vec::new();
+        let mut mirrors = Vec::new();
+        for mirror in config.mirrors.values() {
+            mirrors.push(match Mirror::start(mirror) {
+                Ok(started) => {
+                    let (name, device) = (started.name(), started.device().display());
+                    tracing::info!(mirror = name, device = %device, "ready");
+                    Slot::Started(started)
+                }
+                Err(failure) => {
+                    let error = note(&mirror.name, failure, &mut failures);
+                    Slot::Failed(MirrorReport {
+                        name: mirror.name.clone(),
+                        state: State::Failed,
+                        device: mirror.device.display().to_string(),
+                        directory: mirror.directory.display().to_string(),
+                        last_error: Some(error),
+                        ..MirrorReport::default()
+                    })
+                }
+            });
+        }
+        let mut volumes = Vec::new();
+        for volume in config.volumes.values() {
+            volumes.push(match Volume::start(volume, &config.run_dir) {
+                Ok(started) => {
+                    let (name, device) = (started.name(), started.path().display());
+                    tracing::info!(volume = name, device = %device, "ready");
+                    Slot::Started(started)
+                }
+                Err(failure) => Slot::Failed(VolumeReport {
+                    name: volume.name.clone(),
+                    state: State::Failed,
+                    last_error: Some(note(&volume.name, failure, &mut failures)),
+                    ..VolumeReport::default()
+                }),
+            });
+        }
+        match failures.len() == volumes.len() + mirrors.len() {
+            true => Err(failures.swap_remove(0)),
+            false => Ok(Arc::new(Self { volumes, mirrors })),
+        }
+    }
+
+    /// How everything is.
+    pub(crate) fn report(&self) -> Report {
+        Report {
+            daemon: DaemonReport {
+                running: true,
+                pid: Some(std::process::id()),
+                version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            },
+            volumes: self.volumes.iter().map(Slot::volume_report).collect(),
+            mirrors: self.mirrors.iter().map(Slot::mirror_report).collect(),
+        }
+    }
+
+    /// Runs until the first signal.
+    pub(crate) fn run(&self, signals: &Receiver<i32>) {
+        loop {
+            match signals.recv_timeout(TICK) {
+                Err(RecvTimeoutError::Timeout) => self.sample(),
+                Ok(_) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Stops everything in order. A further signal takes devices away from their users, and ends
+    /// waiting for the network. Returns whether all ended well.
+    pub(crate) fn stop(&self, signals: &Receiver<i32>) -> bool {
+        let mut patience = Patience {
+            signals,
+            exhausted: false,
+        };
+        for mirror in self.mirrors() {
+            mirror.request_stop();
+        }
+        self.stop_devices(&mut patience);
+        self.ship_rest(&mut patience);
+        let mut well = self.failed() == 0;
+        for volume in self.volumes() {
+            well &= volume.finish().is_ok();
+        }
+        well
+    }
+
+    fn stop_devices(&self, patience: &mut Patience<'_>) {
+        let mut left: Vec<&Volume> = self.volumes().collect();
+        let mut told = None;
+        while !left.is_empty() {
+            left.retain(|volume| {
+                if volume.has_ended() {
+                    return false;
+                }
+                let stopped = volume.stop_device(patience.exhausted);
+                if let Err(reason) = stopped
+                    && told.as_ref() != Some(&reason)
+                {
+                    tracing::warn!(
+                        volume = volume.name(),
+                        reason,
+                        "waiting until the device is not used any more; a second signal takes it away"
+                    );
+                    told = Some(reason);
+                }
+                true
+            });
+            if !left.is_empty() {
+                patience.wait();
+            }
+        }
+    }
+
+    fn ship_rest(&self, patience: &mut Patience<'_>) {
+        let deadline = Instant::now() + SHIP_PATIENCE;
+        while !patience.exhausted
+            && Instant::now() < deadline
+            && self.volumes().any(Volume::is_shipping)
+        {
+            patience.wait();
+        }
+    }
+
+    fn sample(&self) {
+        let now = Instant::now();
+        for volume in self.volumes() {
+            volume.sample(now);
+        }
+    }
+
+    fn volumes(&self) -> impl Iterator<Item = &Volume> {
+        self.volumes.iter().filter_map(Slot::started)
+    }
+
+    fn mirrors(&self) -> impl Iterator<Item = &Mirror> {
+        self.mirrors.iter().filter_map(Slot::started)
+    }
+
+    fn failed(&self) -> usize {
+        self.volumes.len() - self.volumes().count() + self.mirrors.len() - self.mirrors().count()
+    }
+}
+
+/// Logs a failure to start, and gives it on one line.
+fn note(name: &str, failure: Failure, failures: &mut Vec<Failure>) -> String {
+    let brief = failure.brief();
+    let hint = failure
+        .problems
+        .iter()
+        .find_map(|problem| problem.hint.as_deref());
+    tracing::error!(name, error = brief, hint, "can't start");
+    failures.push(failure);
+    brief
+}
+
+impl<T, R> Slot<T, R> {
+    fn started(&self) -> Option<&T> {
+        match self {
+            Self::Started(started) => Some(started),
+            Self::Failed(_) => None,
+        }
+    }
+}
+
+impl Slot<Volume, VolumeReport> {
+    fn volume_report(&self) -> VolumeReport {
+        match self {
+            Self::Started(volume) => volume.report(),
+            Self::Failed(report) => report.clone(),
+        }
+    }
+}
+
+impl Slot<Mirror, MirrorReport> {
+    fn mirror_report(&self) -> MirrorReport {
+        match self {
+            Self::Started(mirror) => mirror.report(),
+            Self::Failed(report) => report.clone(),
+        }
+    }
+}
+
+/// How long the operator lets a stop take: until the next signal.
+struct Patience<'a> {
+    signals: &'a Receiver<i32>,
+    exhausted: bool,
+}
+
+impl Patience<'_> {
+    /// Waits a moment, or until a signal.
+    fn wait(&mut self) {
+        if self.signals.recv_timeout(TICK).is_ok() {
+            tracing::warn!(
+                "second signal: devices are taken from their users, shipping is not waited for"
+            );
+            self.exhausted = true;
+        }
+    }
+}

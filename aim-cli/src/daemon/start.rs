@@ -1,0 +1,158 @@
+//! The parts of a volume, started one by one, with errors that say what to do.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use aim_core::capture::{Capture, CaptureConfig, SealPolicy, StagingConfig};
+use aim_core::clock::SystemClock;
+use aim_core::fs::HostDirectory;
+use aim_core::identity::VolumeIdentity;
+use aim_core::spool::SourceSpool;
+use aim_core::units::ByteLen;
+use aim_ublk::{Backing, DeviceConfig, Error as UblkError, RunningDevice, UblkDevice};
+
+use crate::config::VolumeConfig;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome, Problem, exit_of};
+use crate::state;
+
+/// How long the last I/O of a killed predecessor may take to let go of the disk.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+/// Transactions that may wait to be drained.
+const RECORDS: usize = 16384;
+/// The `f_type` of tmpfs in `statfs`.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+
+/// The journal folder.
+pub(super) fn spool(config: &VolumeConfig) -> Outcome<SourceSpool> {
+    let root = HostDirectory::open(&config.journal).map_err(|error| {
+        Problem::new("can't open the journal directory")
+            .at(config.journal.display())
+            .hint(format!("run `aim init {}` first", config.name))
+            .io(&error)
+    })?;
+    SourceSpool::open(root).map_err(|error| state::spool_failed(&error))
+}
+
+/// The backing disk, which must be the one that the volume was made for.
+pub(super) fn backing(config: &VolumeConfig, identity: &VolumeIdentity) -> Outcome<Backing> {
+    let backing = Backing::open_within(&config.device, PATIENCE)
+        .map_err(|error| device_failed(config, &error))?;
+    let expected = identity.devices.first();
+    let (size, block) = (backing.size(), backing.limits().logical_block);
+    let fits = expected
+        .is_some_and(|device| device.size == size && block.is_multiple_of(device.block_size));
+    if !fits || identity.devices.len() != 1 {
+        let made_for = expected.map_or((ByteLen(0), 0), |device| (device.size, device.block_size));
+        let what = format!(
+            "the disk has {size} bytes in blocks of {block}, the volume was made for {} bytes in blocks of {}",
+            made_for.0, made_for.1
+        );
+        return Err(Problem::new(what)
+            .at(config.device.display())
+            .hint("was the disk replaced or resized? name the right one")
+            .exit(Exit::Usage));
+    }
+    Ok(backing)
+}
+
+/// The capture, with its staging ring in the run directory.
+pub(super) fn capture(
+    config: &VolumeConfig,
+    spool: SourceSpool,
+    run_dir: &Path,
+) -> Outcome<Arc<Capture>> {
+    let folder = run_dir.join(&config.name);
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|error| {
+            Problem::new("can't make the folder of the staging ring")
+                .at(folder.display())
+                .io(&error)
+        })?;
+    warn_if_not_memory(&folder);
+    let capture = CaptureConfig {
+        staging: staging(config, &folder),
+        seal: SealPolicy {
+            bytes: ByteLen(config.seal_bytes),
+            age: config.seal_after,
+        },
+    };
+    let started = Capture::start(&capture, spool, SystemClock);
+    started.map(Arc::new).map_err(|error| {
+        Problem::new("can't start to capture")
+            .at(format!("[volume.{}]", config.name))
+            .because(&error)
+            .hint("the message names the file; nothing was changed on the disk")
+            .exit(Exit::Failed)
+    })
+}
+
+/// `staging_bytes` is for what waits for the journal; requests in flight have theirs besides.
+fn staging(config: &VolumeConfig, folder: &Path) -> StagingConfig {
+    let request_bytes_max = config.request_bytes as usize;
+    let chunk = 2 * request_bytes_max;
+    StagingConfig {
+        path: Some(folder.join("staging.ring")),
+        request_bytes_max,
+        landings: usize::from(config.queues) * usize::from(config.depth),
+        spare_chunks: (config.staging_bytes as usize / chunk).max(1),
+        records: RECORDS,
+    }
+}
+
+fn warn_if_not_memory(folder: &Path) {
+    match rustix::fs::statfs(folder) {
+        Ok(facts) if facts.f_type == TMPFS_MAGIC => {}
+        _ => tracing::warn!(
+            folder = %folder.display(),
+            "run_dir is not on tmpfs: captured writes cost disk I/O twice"
+        ),
+    }
+}
+
+/// The device in front of the disk.
+pub(super) fn device(
+    config: &VolumeConfig,
+    backing: Backing,
+    capture: Arc<Capture>,
+) -> Outcome<RunningDevice> {
+    let device = DeviceConfig {
+        queues: config.queues,
+        depth: config.depth,
+        max_request_bytes: config.request_bytes,
+        ..DeviceConfig::new(&config.name, &config.device)
+    };
+    UblkDevice::start_on(device, backing, capture, 0).map_err(|error| device_failed(config, &error))
+}
+
+fn device_failed(config: &VolumeConfig, error: &UblkError) -> Failure {
+    let (exit, hint) = match error {
+        UblkError::BackingBusy { .. } => (
+            Exit::Busy,
+            "unmount the disk, or stop what uses it; use /dev/aim/NAME, never the disk behind it",
+        ),
+        UblkError::NoDriver => (
+            Exit::Failed,
+            "load it with `modprobe ublk_drv`; it needs Linux 6.0 or newer with CONFIG_BLK_DEV_UBLK",
+        ),
+        UblkError::NameInUse { .. } => (Exit::Busy, "is another aim running? see `aim status`"),
+        UblkError::InvalidConfig { .. } => (Exit::Usage, "correct the configuration"),
+        UblkError::NotADisk { .. } | UblkError::TooSmall { .. } => {
+            (Exit::Usage, "name a disk or an image file")
+        }
+        UblkError::Io { source, .. } => (exit_of(source.kind()), "check the disk with `lsblk`"),
+        _ => (
+            Exit::Failed,
+            "the kernel's log (`dmesg`) may say more; only root may do this",
+        ),
+    };
+    Problem::new("can't start the device")
+        .at(format!("[volume.{}]", config.name))
+        .because(error)
+        .hint(hint)
+        .exit(exit)
+}

@@ -1,0 +1,214 @@
+//! One running volume: device, capture and shipper.
+//!
+//! ```text
+//! start:  journal folder ── backing disk ── capture ── device ── shipper
+//! stop:   device ── capture (drain, seal, sync) ── shipper
+//! ```
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use aim_core::capture::{Capture, CaptureState};
+use aim_remote::ship::{ShipOptions, Shipper};
+use aim_ublk::{RunningDevice, Stopper};
+
+use super::meter::Meter;
+use super::report::{State, VolumeReport};
+use super::start;
+use crate::config::VolumeConfig;
+use crate::failure::{Outcome, Problem, one_line};
+use crate::far::{Line, line};
+
+/// A volume whose device is live.
+#[derive(Debug)]
+pub(crate) struct Volume {
+    name: String,
+    path: PathBuf,
+    capture: Arc<Capture>,
+    stopper: Stopper,
+    shipper: Shipper,
+    meter: Mutex<Meter>,
+    life: Arc<Mutex<Life>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Where the device and its capture are in their life.
+#[derive(Debug, Default)]
+struct Life {
+    stopping: bool,
+    /// Set once the device is gone and the capture has ended.
+    ended: Option<Result<(), String>>,
+}
+
+impl Volume {
+    /// Starts everything of a volume.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is in the way; nothing is left behind.
+    pub(crate) fn start(config: &VolumeConfig, run_dir: &std::path::Path) -> Outcome<Self> {
+        let spool = start::spool(config)?;
+        let backing = start::backing(config, spool.identity())?;
+        let capture = start::capture(config, spool.clone(), run_dir)?;
+        let device = match start::device(config, backing, capture.clone()) {
+            Ok(device) => device,
+            Err(failure) => {
+                // nothing was captured: there is nothing that could be lost
+                if let Err(error) = capture.stop() {
+                    tracing::error!(volume = config.name, %error, "the capture did not end cleanly");
+                }
+                return Err(failure);
+            }
+        };
+        let options = ShipOptions::default();
+        let shipper = match line(config) {
+            Line::Local(transport) => Shipper::start(spool, transport, options),
+            Line::Sftp(transport) => Shipper::start(spool, transport, options),
+        }
+        .map_err(|error| {
+            Problem::new("can't start shipping")
+                .at(&config.name)
+                .io(&error)
+        })?;
+        let (path, stopper) = (device.path().to_owned(), device.stopper());
+        let life = Arc::new(Mutex::new(Life::default()));
+        let thread = attend(&config.name, device, capture.clone(), life.clone())?;
+        Ok(Self {
+            name: config.name.clone(),
+            path,
+            capture,
+            stopper,
+            shipper,
+            meter: Mutex::default(),
+            life,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The path to use.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Samples what the time latency is computed from; to be called several times a second.
+    pub(crate) fn sample(&self, now: Instant) {
+        let captured = self.capture.status().captured.get();
+        let applied = self.shipper.status().applied.lsn.get();
+        lock(&self.meter).sample(now, captured, applied);
+    }
+
+    /// How it is.
+    pub(crate) fn report(&self) -> VolumeReport {
+        let capture = self.capture.status();
+        let shipping = self.shipper.status();
+        let latency = lock(&self.meter).latency(Instant::now());
+        let trouble = shipping.trouble.as_ref().map(|trouble| trouble.message());
+        let (state, error) = match (self.life(), capture.state) {
+            ((_, Some(Err(error))), _) => (State::Failed, Some(error)),
+            ((_, Some(Ok(()))), _) => (State::Stopped, trouble),
+            ((true, None), _) => (State::Stopping, trouble),
+            (_, CaptureState::Passthrough { reason }) => (State::Passthrough, Some(reason)),
+            (_, CaptureState::Blocked { reason }) => (State::Blocked, Some(reason)),
+            (_, CaptureState::Capturing) if trouble.is_some() => (State::Retrying, trouble),
+            (_, CaptureState::Capturing) => (State::Running, None),
+        };
+        VolumeReport {
+            name: self.name.clone(),
+            state,
+            device: Some(self.path.display().to_string()),
+            captured_lsn: Some(capture.captured.get()),
+            sealed_lsn: Some(capture.sealed.lsn.get()),
+            shipped_lsn: Some(shipping.shipped.lsn.get()),
+            received_lsn: Some(shipping.received.lsn.get()),
+            applied_lsn: Some(shipping.applied.lsn.get()),
+            waiting_bytes: Some(shipping.waiting_bytes),
+            latency_seconds: Some(latency.as_secs_f64()),
+            rate_bytes_per_second: Some(shipping.bytes_per_second),
+            uncertain: capture.uncertain,
+            last_error: error,
+        }
+    }
+
+    /// Asks the device to stop: gently where it must not be in use, or by force. Afterwards the
+    /// capture ends by itself; [`has_ended`](Self::has_ended) says when.
+    ///
+    /// # Errors
+    ///
+    /// In one line, why it goes on; ask again later.
+    pub(crate) fn stop_device(&self, force: bool) -> Result<(), String> {
+        lock(&self.life).stopping = true;
+        match force {
+            true => self.stopper.stop_by_force(),
+            false => self.stopper.stop(),
+        }
+        .map_err(|error| one_line(&error))
+    }
+
+    /// Whether device and capture have ended, well or not.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.life().1.is_some()
+    }
+
+    /// Whether the shipper may still get something done: files wait, and nothing is in its way.
+    pub(crate) fn is_shipping(&self) -> bool {
+        let status = self.shipper.status();
+        status.trouble.is_none() && status.received.lsn < self.capture.status().sealed.lsn
+    }
+
+    /// Ends shipping, and waits for what has ended before.
+    ///
+    /// # Errors
+    ///
+    /// In one line, what went wrong with device or capture.
+    pub(crate) fn finish(&self) -> Result<(), String> {
+        self.shipper.request_stop();
+        if let Some(thread) = lock(&self.thread).take() {
+            // a panic shows as an end without a result
+            let _ = thread.join();
+        }
+        match self.life().1 {
+            Some(outcome) => outcome,
+            None => Err("its thread panicked".to_owned()),
+        }
+    }
+
+    fn life(&self) -> (bool, Option<Result<(), String>>) {
+        let life = lock(&self.life);
+        (life.stopping, life.ended.clone())
+    }
+}
+
+/// Waits for the end of the device on a thread, then ends the capture: all is sealed then.
+fn attend(
+    name: &str,
+    device: RunningDevice,
+    capture: Arc<Capture>,
+    life: Arc<Mutex<Life>>,
+) -> Outcome<JoinHandle<()>> {
+    let volume = name.to_owned();
+    let attendant = move || {
+        let device = device.wait().map_err(|error| one_line(&error));
+        let captured = capture.stop().map_err(|error| one_line(&error));
+        let outcome = device.and(captured);
+        match &outcome {
+            Ok(()) => tracing::info!(volume, "stopped: everything captured is sealed"),
+            Err(error) => tracing::error!(volume, error, "ended"),
+        }
+        lock(&life).ended = Some(outcome);
+    };
+    std::thread::Builder::new()
+        .name(format!("aim-life-{name}"))
+        .spawn(attendant)
+        .map_err(|error| Problem::new("can't start a thread").io(&error))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
