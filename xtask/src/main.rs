@@ -1,8 +1,11 @@
 //! The commands that people and CI call: `cargo xtask vm | test | fuzz | demo | setup`.
 
+mod cargo;
+mod fuzz;
 mod outcome;
 mod progress;
 mod setup;
+mod test;
 mod vm;
 
 use std::process::ExitCode;
@@ -27,12 +30,18 @@ enum Task {
     Setup,
     /// Runs one command as root in a throw-away guest with a Debian kernel
     Vm(vm::Options),
+    /// Runs every test: unit, documentation, integration, guest and a minute of fuzzing
+    Test(test::Options),
+    /// Runs the fuzz targets, each for its share of the time
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Setup => setup::packages().map(|()| Outcome::Success),
         Task::Vm(options) => vm::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
     };
     match outcome {
         Ok(outcome) => outcome.into(),

@@ -1,0 +1,6 @@
+//! Tests on real parts: a real ublk device, real file systems, the program `aim` itself.
+//!
+//! `cargo xtask test` runs them in guests. They share the disks, so they run one after another.
+
+mod environment;
+mod machine;
