@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aim_core::cursor::{MirrorCursorFile, Position};
 use aim_core::journal::{FileName, ReadError, VerifiedFile};
-use aim_core::spool::{MirrorSpool, SpoolError, WaitingFile};
+use aim_core::spool::{MirrorSpool, WaitingFile};
 use aim_core::units::FileNumber;
 
 use super::ApplyError;
@@ -24,6 +24,7 @@ pub(super) struct Mirror {
     pub(super) shared: Shared,
     /// Files that were received a moment ago, in order.
     ready: Mutex<VecDeque<VerifiedFile>>,
+    setting_aside: Mutex<()>,
     /// Wakes the receiver.
     pub(super) arrived: Arc<Signal>,
     /// Wakes the applier.
@@ -37,6 +38,7 @@ impl Mirror {
             cursor,
             shared: Shared::default(),
             ready: Mutex::default(),
+            setting_aside: Mutex::default(),
             arrived: Arc::default(),
             received: Arc::default(),
         }
@@ -172,14 +174,16 @@ impl Mirror {
         None
     }
 
-    /// Moves a file to `rejected/`.
+    /// Moves a file to `rejected/`, if it is there.
     pub(super) fn set_aside(&self, name: &str, reason: &str) -> Result<(), ApplyError> {
-        match self.spool.reject(name, reason) {
-            Ok(kept) => self.shared.note_rejected(kept, reason.to_owned()),
-            Err(SpoolError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            }
-            Err(error) => return Err(error.into()),
+        // both threads may find the same file at fault
+        let _one_at_a_time = (self.setting_aside.lock()).unwrap_or_else(PoisonError::into_inner);
+        match self.spool.incoming_folder().open(name, false) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            _ => {}
         }
+        let kept = self.spool.reject(name, reason)?;
+        self.shared.note_rejected(kept, reason.to_owned());
         Ok(())
     }
 

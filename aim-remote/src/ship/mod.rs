@@ -20,4 +20,4 @@ mod status;
 
 pub use error::ShipError;
 pub use shipper::{ShipOptions, Shipper};
-pub use status::ShipStatus;
+pub use status::{SetAside, ShipStatus};

@@ -12,7 +12,7 @@ use aim_core::units::FileNumber;
 
 use super::ShipError;
 use super::receipt::{open, position, proves_receipt};
-use super::status::Shared;
+use super::status::{SetAside, Shared};
 use crate::file_io::FileIo;
 use crate::transport::{Name, Transport, TransportError};
 
@@ -59,12 +59,14 @@ impl<T: Transport> Rounds<T> {
         let waiting = self.take_receipts(&cursor, sealed)?;
         require_next(&cursor, sealed, &waiting)?;
         let mut set_aside = None;
+        let mut files_put = 0;
         for file in &waiting {
             if far.get(&file.name.sealed()) == Some(&file.bytes) {
                 self.note_delivered(file)?;
                 continue;
             }
-            if started.elapsed() >= self.longest {
+            // at least one in each round: asking alone may take longer than a round shall
+            if files_put > 0 && started.elapsed() >= self.longest {
                 return set_aside.map_or(Ok(Next::Now), Err);
             }
             if self.delivered.contains(&file.name.number) {
@@ -72,6 +74,7 @@ impl<T: Transport> Rounds<T> {
             }
             self.put(file).await?;
             self.note_delivered(file)?;
+            files_put += 1;
         }
         match set_aside {
             Some(error) => Err(error),
@@ -194,6 +197,13 @@ impl<T: Transport> Rounds<T> {
             Err(_) => None,
         };
         tracing::warn!(file = %name, reason, "set aside by the mirror host: sending it again");
+        self.shared.update(|status| {
+            status.set_aside_files += 1;
+            status.last_set_aside = Some(SetAside {
+                name: name.sealed(),
+                reason: reason.clone(),
+            });
+        });
         Ok(ShipError::SetAside { name, reason })
     }
 }

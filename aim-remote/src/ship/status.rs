@@ -33,8 +33,21 @@ pub struct ShipStatus {
     pub sent_bytes: u64,
     /// Average over the last ten seconds.
     pub bytes_per_second: u64,
+    /// How often the mirror host refused a file, since the start.
+    pub set_aside_files: u64,
+    /// The last of them.
+    pub last_set_aside: Option<SetAside>,
     /// What is in the way.
     pub trouble: Option<Trouble<ShipError>>,
+}
+
+/// A file that the mirror host refused, and that was sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// Its name.
+    pub name: String,
+    /// What the mirror host says, if it could be read.
+    pub reason: Option<String>,
 }
 
 /// The status as the coordinator writes it and others read it.

@@ -1,0 +1,19 @@
+//! Transports and coordinators on real parts: files, and OpenSSH's own server.
+//!
+//! One behaviour suite runs on all transports. The far side of the SFTP transport is an sshd that
+//! is started for each connection.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it set it up"
+)]
+
+mod agent;
+mod apply;
+mod behaviour;
+mod end_to_end;
+mod faults;
+mod login;
+mod ship;
+mod site;
+mod sshd;
