@@ -115,9 +115,9 @@ fn whole(file: &Arc<dyn DirFile>) -> Result<Option<SealedFile>, ReadError> {
 fn keep_good(file: Arc<dyn DirFile>, mut header: Header) -> Result<OpenFile, ReadError> {
     header.seal = None;
     let len = file.len().map_err(ReadError::at(0))?;
-    let mut iocbs = read_portion(&*file, &header, len)?;
+    let (mut iocbs, there) = read_portion(&*file, &header, len)?;
     let mut sequence = Sequence::start(&header);
-    let candidates: Vec<_> = good_iocbs(&iocbs, &header, &mut sequence).collect();
+    let candidates: Vec<_> = good_iocbs(&iocbs[..there], &header, &mut sequence).collect();
 
     let mut sequence = Sequence::start(&header);
     let mut count = 0;
@@ -128,10 +128,11 @@ fn keep_good(file: Arc<dyn DirFile>, mut header: Header) -> Result<OpenFile, Rea
         count += 1;
     }
     let used = count as usize * IOCB_BYTES;
-    let last_byte = iocbs[used..].iter().rposition(|byte| *byte != 0);
+    let unused = &mut iocbs[used..there.max(used)];
+    let last_byte = unused.iter().rposition(|byte| *byte != 0);
     // what a failed write left is overwritten before the file is sealed
     let stale = last_byte.map_or(0, |index| index / IOCB_BYTES + 1) as u32;
-    iocbs[used..].fill(0);
+    unused.fill(0);
     tracing::info!(
         file = %file_name(&header),
         records = count,
@@ -142,12 +143,16 @@ fn keep_good(file: Arc<dyn DirFile>, mut header: Header) -> Result<OpenFile, Rea
     Ok(OpenFile::from_parts(file, header, iocbs, count, sequence).with_stale(count + stale))
 }
 
-/// The IOCB portion; zero where the file is shorter.
-fn read_portion(file: &dyn DirFile, header: &Header, len: u64) -> Result<Vec<u8>, ReadError> {
+/// The IOCB portion, and how much of it is in the file; zero where the file is shorter.
+fn read_portion(
+    file: &dyn DirFile,
+    header: &Header,
+    len: u64,
+) -> Result<(Vec<u8>, usize), ReadError> {
     let place = header.layout.iocb_offset;
     let mut bytes = vec![0; header.layout.iocb_bytes() as usize];
     let there = len.saturating_sub(place).min(bytes.len() as u64) as usize;
     file.read_exact_at(&mut bytes[..there], place)
         .map_err(ReadError::at(place))?;
-    Ok(bytes)
+    Ok((bytes, there))
 }
