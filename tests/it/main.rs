@@ -5,6 +5,7 @@
 mod any_files;
 mod capture;
 mod devices;
+mod fuzz_seeds;
 mod replay;
 mod spool;
 mod state_files;

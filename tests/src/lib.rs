@@ -12,7 +12,9 @@
 //!
 //! What happens is fixed by a seed and a step, so a failure can be repeated.
 
+pub mod chain_fuzz;
 pub mod device_suite;
+pub mod file_fuzz;
 pub mod forge;
 mod mem_directory;
 mod power;

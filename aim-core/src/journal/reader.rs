@@ -2,6 +2,7 @@
 //!
 //! [`ParsedFile`] says that the header can be believed, [`VerifiedFile`] that everything can.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::name::FileName;
@@ -170,20 +171,8 @@ impl ParsedFile {
             HEADER_BYTES as u64..layout.iocb_offset,
             iocb_end..layout.data_offset,
         ];
-        for gap in gaps {
-            pieces(
-                &*self.file,
-                gap.start,
-                gap.end - gap.start,
-                |at, piece| match piece.iter().position(|byte| *byte != 0) {
-                    None => Ok(()),
-                    Some(index) => Err(ReadError::Padding {
-                        at: at + index as u64,
-                    }),
-                },
-            )?;
-        }
-        Ok(())
+        gaps.into_iter()
+            .try_for_each(|gap| check_zero(&*self.file, gap))
     }
 }
 
@@ -312,6 +301,19 @@ pub(super) fn good_iocbs<'a>(
         let iocb = Iocb::parse(slot, seed).ok()?;
         sequence.step(&iocb).ok()?;
         Some(iocb)
+    })
+}
+
+/// Checks that the bytes at these places are zero.
+pub(super) fn check_zero(file: &dyn DirFile, places: Range<u64>) -> Result<(), ReadError> {
+    let len = places.end.saturating_sub(places.start);
+    pieces(file, places.start, len, |at, piece| {
+        match piece.iter().position(|byte| *byte != 0) {
+            None => Ok(()),
+            Some(index) => Err(ReadError::Padding {
+                at: at + index as u64,
+            }),
+        }
     })
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::name::FileName;
 use super::read_error::ReadError;
-use super::reader::{ParsedFile, good_iocbs, payload_is_good};
+use super::reader::{ParsedFile, check_zero, good_iocbs, payload_is_good};
 use super::sealed::{SealedFile, file_name};
 use super::writer::OpenFile;
 use crate::format::limits::{HEADER_BYTES, IOCB_BYTES};
@@ -115,6 +115,7 @@ fn whole(file: &Arc<dyn DirFile>) -> Result<Option<SealedFile>, ReadError> {
 fn keep_good(file: Arc<dyn DirFile>, mut header: Header) -> Result<OpenFile, ReadError> {
     header.seal = None;
     let len = file.len().map_err(ReadError::at(0))?;
+    check_gaps(&*file, &header, len)?;
     let (mut iocbs, there) = read_portion(&*file, &header, len)?;
     let mut sequence = Sequence::start(&header);
     let candidates: Vec<_> = good_iocbs(&iocbs[..there], &header, &mut sequence).collect();
@@ -141,6 +142,14 @@ fn keep_good(file: Arc<dyn DirFile>, mut header: Header) -> Result<OpenFile, Rea
         "recovered an open journal file"
     );
     Ok(OpenFile::from_parts(file, header, iocbs, count, sequence).with_stale(count + stale))
+}
+
+/// What lies between the portions is written by nobody, so a crash can't have left anything there.
+fn check_gaps(file: &dyn DirFile, header: &Header, len: u64) -> Result<(), ReadError> {
+    let layout = &header.layout;
+    let iocb_end = layout.iocb_offset + layout.iocb_bytes();
+    check_zero(file, HEADER_BYTES as u64..layout.iocb_offset.min(len))?;
+    check_zero(file, iocb_end..layout.data_offset.min(len))
 }
 
 /// The IOCB portion, and how much of it is in the file; zero where the file is shorter.

@@ -2,13 +2,14 @@
 
 use std::io;
 
-use super::chain::{LinkError, check_link};
+use super::chain::{LinkError, check_link, check_volume};
 use super::name::{FileName, InvalidName};
 use super::read_error::ReadError;
 use super::reader::VerifiedFile;
 use crate::cursor::Position;
 use crate::format::Header;
 use crate::fs::Directory;
+use crate::identity::VolumeIdentity;
 use crate::units::{FileNumber, Lsn, VolumeId};
 
 /// Why a file with the name of a sealed journal file is none.
@@ -124,6 +125,7 @@ pub fn verify_chain(
     let mut walk = Walk {
         directory,
         volume,
+        devices: None,
         reached: after,
         whole_to: after,
         is_whole: true,
@@ -145,6 +147,8 @@ pub fn verify_chain(
 struct Walk<'a> {
     directory: &'a dyn Directory,
     volume: VolumeId,
+    /// By the first file that could be read.
+    devices: Option<VolumeIdentity>,
     /// Behind the last file that could be read; `None` where the next is taken as it is.
     reached: Option<Position>,
     whole_to: Option<Position>,
@@ -165,7 +169,8 @@ impl Walk<'_> {
         })?;
         let header = verified.header();
         let before = self.reached.unwrap_or_else(|| position_before(header));
-        let linked = check_link(&before, header);
+        let devices = self.devices.get_or_insert_with(|| header.volume.clone());
+        let linked = check_volume(devices, header).and_then(|()| check_link(&before, header));
         match linked {
             // a file that is there twice does not break the series
             Err(LinkError::OldEpoch { .. } | LinkError::Repeated { .. }) => {}
