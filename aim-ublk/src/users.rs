@@ -116,9 +116,11 @@ fn nodes(device: &Path) -> Result<BTreeMap<u64, String>> {
 }
 
 fn mounts(nodes: &BTreeMap<u64, String>) -> Vec<User> {
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // a server in a mount namespace of its own does not see its users' mounts; init does
+    let tables = ["/proc/self/mountinfo", "/proc/1/mountinfo"]
+        .map(|table| fs::read_to_string(table).unwrap_or_default());
     let mut mounts = Vec::new();
-    for line in table.lines() {
+    for line in tables.iter().flat_map(|table| table.lines()) {
         // id parent major:minor root mount-point options [optional..] - type source options
         let fields: Vec<&str> = line.split(' ').collect();
         let (Some(numbers), Some(point)) = (fields.get(2), fields.get(4)) else {
@@ -132,7 +134,10 @@ fn mounts(nodes: &BTreeMap<u64, String>) -> Vec<User> {
         let known = device_number(numbers).is_some_and(|number| nodes.contains_key(&number))
             || source.is_some_and(|source| is_node(Path::new(&unescape(source)), nodes));
         if known {
-            mounts.push(User::Mount(PathBuf::from(unescape(point))));
+            let user = User::Mount(PathBuf::from(unescape(point)));
+            if !mounts.contains(&user) {
+                mounts.push(user);
+            }
         }
     }
     mounts
