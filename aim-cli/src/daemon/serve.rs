@@ -106,11 +106,11 @@ impl Service {
             signals,
             exhausted: false,
         };
+        self.stop_devices(&mut patience);
+        self.ship_rest(&mut patience);
         for mirror in self.mirrors() {
             mirror.request_stop();
         }
-        self.stop_devices(&mut patience);
-        self.ship_rest(&mut patience);
         let mut well = self.failed() == 0;
         for volume in self.volumes() {
             well &= volume.finish().is_ok();

@@ -11,6 +11,8 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use aim_core::capture::{Capture, CaptureState};
+use aim_core::cursor::Position;
+use aim_core::spool::SourceSpool;
 use aim_remote::ship::{ShipOptions, Shipper};
 use aim_ublk::{RunningDevice, Stopper};
 
@@ -26,6 +28,7 @@ use crate::far::{Line, line};
 pub(crate) struct Volume {
     name: String,
     path: PathBuf,
+    spool: SourceSpool,
     capture: Arc<Capture>,
     stopper: Stopper,
     shipper: Shipper,
@@ -64,8 +67,8 @@ impl Volume {
         };
         let options = ShipOptions::default();
         let shipper = match line(config) {
-            Line::Local(transport) => Shipper::start(spool, transport, options),
-            Line::Sftp(transport) => Shipper::start(spool, transport, options),
+            Line::Local(transport) => Shipper::start(spool.clone(), transport, options),
+            Line::Sftp(transport) => Shipper::start(spool.clone(), transport, options),
         }
         .map_err(|error| {
             Problem::new("can't start shipping")
@@ -78,6 +81,7 @@ impl Volume {
         Ok(Self {
             name: config.name.clone(),
             path,
+            spool,
             capture,
             stopper,
             shipper,
@@ -119,21 +123,33 @@ impl Volume {
             (_, CaptureState::Capturing) if trouble.is_some() => (State::Retrying, trouble),
             (_, CaptureState::Capturing) => (State::Running, None),
         };
+        // after a start nothing is known of the mirror until it was reached once
+        let asked = !shipping.shipped.is_start() || capture.sealed.is_start();
         VolumeReport {
             name: self.name.clone(),
             state,
             device: Some(self.path.display().to_string()),
             captured_lsn: Some(capture.captured.get()),
             sealed_lsn: Some(capture.sealed.lsn.get()),
-            shipped_lsn: Some(shipping.shipped.lsn.get()),
-            received_lsn: Some(shipping.received.lsn.get()),
-            applied_lsn: Some(shipping.applied.lsn.get()),
-            waiting_bytes: Some(shipping.waiting_bytes),
+            shipped_lsn: asked.then_some(shipping.shipped.lsn.get()),
+            received_lsn: asked.then_some(shipping.received.lsn.get()),
+            applied_lsn: asked.then_some(shipping.applied.lsn.get()),
+            waiting_bytes: self.waiting_bytes(shipping.received),
             latency_seconds: Some(latency.as_secs_f64()),
             rate_bytes_per_second: Some(shipping.bytes_per_second),
             uncertain: capture.uncertain,
             last_error: error,
         }
+    }
+
+    /// Bytes of sealed files that the mirror host does not have for sure.
+    fn waiting_bytes(&self, received: Position) -> Option<u64> {
+        let listing = self.spool.outgoing().ok()?;
+        let waiting = listing
+            .files
+            .iter()
+            .filter(|file| file.name.number > received.file);
+        Some(waiting.map(|file| file.bytes).sum())
     }
 
     /// Asks the device to stop: gently where it must not be in use, or by force. Afterwards the
@@ -156,10 +172,11 @@ impl Volume {
         self.life().1.is_some()
     }
 
-    /// Whether the shipper may still get something done: files wait, and nothing is in its way.
+    /// Whether the shipper may still get something done: there are files that the mirror host
+    /// does not have, and nothing is in the way.
     pub(crate) fn is_shipping(&self) -> bool {
         let status = self.shipper.status();
-        status.trouble.is_none() && status.received.lsn < self.capture.status().sealed.lsn
+        status.trouble.is_none() && status.shipped.lsn < self.capture.status().sealed.lsn
     }
 
     /// Ends shipping, and waits for what has ended before.

@@ -61,11 +61,10 @@ pub(crate) fn inspect(path: &Path, graph: &DiskGraph) -> Outcome<DeviceFacts> {
 fn uses_of(number: super::graph::DeviceNumber, graph: &DiskGraph, path: &Path) -> Vec<String> {
     let mut uses = Vec::new();
     let above = graph.above(number);
-    let mounted = graph.mounts().uses(number).into_iter();
-    uses.extend(mounted.map(|point| format!("mounted at {point}")));
+    uses.extend(graph.mounts().uses(number));
     for partition in above.partitions {
-        let mounted = graph.mounts().uses(partition).into_iter();
-        uses.extend(mounted.map(|point| format!("partition {partition} mounted at {point}")));
+        let of_partition = graph.mounts().uses(partition).into_iter();
+        uses.extend(of_partition.map(|how| format!("partition {partition} {how}")));
     }
     uses.extend(above.holders.iter().map(|name| format!("part of {name}")));
     if uses.is_empty() && is_claimed(path) {

@@ -78,24 +78,30 @@ impl DiskGraph {
         &self.mounts
     }
 
-    /// Everything that the bytes of `start` are stored on, `start` itself included: the whole
-    /// disk of a partition, the members of a RAID or LVM volume, the file behind a loop device
-    /// and the disk that this file is on.
-    pub(crate) fn beneath(&self, start: Store) -> BTreeSet<Store> {
+    /// Everything that the bytes of the disk or folder at `path` are stored on: the whole disk
+    /// of a partition, the members of a RAID or LVM volume, the file behind a loop device and the
+    /// disk that this file is on. A disk lies on itself, too. Empty if there is no such path.
+    pub(crate) fn beneath(&self, path: &Path) -> BTreeSet<Store> {
         let mut seen = BTreeSet::new();
-        let mut todo = vec![start];
+        let mut todo = self.at_path(path);
         while let Some(store) = todo.pop() {
-            if !seen.insert(store) {
-                continue;
-            }
-            match store {
-                Store::File(file_system, _) => {
-                    todo.push(Store::Device(self.mounts.backing(file_system)));
-                }
-                Store::Device(number) => self.one_level_beneath(number, &mut todo),
+            if seen.insert(store)
+                && let Store::Device(number) = store
+            {
+                self.one_level_beneath(number, &mut todo);
             }
         }
         seen
+    }
+
+    /// What is at the path, and for a file or folder what its file system is on.
+    fn at_path(&self, path: &Path) -> Vec<Store> {
+        let own = store_of(path);
+        let mut stores: Vec<Store> = own.into_iter().collect();
+        if !matches!(own, Some(Store::Device(_))) {
+            stores.extend(self.mounts.under(path).map(Store::Device));
+        }
+        stores
     }
 
     fn one_level_beneath(&self, number: DeviceNumber, found: &mut Vec<Store>) {
@@ -111,7 +117,7 @@ impl DiskGraph {
             found.extend(number_in(&slave).map(Store::Device));
         }
         if let Ok(path) = std::fs::read_to_string(folder.join("loop/backing_file")) {
-            found.extend(store_of(Path::new(path.trim_end_matches('\n'))));
+            found.extend(self.at_path(Path::new(path.trim_end_matches('\n'))));
         }
     }
 
@@ -218,20 +224,25 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         sysfs(temp.path());
         let graph = DiskGraph::at(temp.path(), MountTable::default());
-        let beneath = graph.beneath(Store::Device(LVM));
-        let expected = [LVM, DISK, PART].map(Store::Device);
-        assert_eq!(beneath, BTreeSet::from(expected));
+        let mut beneath = vec![Store::Device(LVM)];
+        graph.one_level_beneath(LVM, &mut beneath);
+        graph.one_level_beneath(PART, &mut beneath);
+        assert_eq!(beneath, [LVM, PART, DISK].map(Store::Device));
         let above = graph.above(DISK);
         assert_eq!(above.holders, ["dm-0"]);
         assert_eq!(above.partitions, [PART]);
     }
 
     #[test]
-    fn an_unknown_device_lies_on_itself() {
+    fn an_image_lies_on_itself_and_its_file_system() {
+        let temp = tempfile::tempdir().unwrap();
+        let image = temp.path().join("image");
+        std::fs::write(&image, [0; 512]).unwrap();
         let graph = DiskGraph::at("/nonexistent", MountTable::default());
-        assert_eq!(
-            graph.beneath(Store::Device(DISK)),
-            BTreeSet::from([Store::Device(DISK)])
-        );
+        let beneath = graph.beneath(&image);
+        let number = DeviceNumber::from_raw(image.metadata().unwrap().dev());
+        assert_eq!(beneath.len(), 2);
+        assert!(beneath.contains(&Store::Device(number)));
+        assert!(graph.beneath(Path::new("/nonexistent")).is_empty());
     }
 }

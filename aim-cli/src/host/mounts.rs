@@ -4,11 +4,15 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, StatxFlags};
+
 use super::graph::DeviceNumber;
 
 /// One line of mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
+    /// By which `statx` names it.
+    pub(crate) id: u64,
     /// As the kernel knows the file system; anonymous (major 0) for btrfs and others.
     pub(crate) device: DeviceNumber,
     /// Where it is mounted.
@@ -46,13 +50,13 @@ impl MountTable {
         }
     }
 
-    /// Where the device, by number or by what was mounted, is in use: mount points, or "swap".
+    /// How the device, by number or by what was mounted, is in use: "mounted at /srv", "swap".
     pub(crate) fn uses(&self, device: DeviceNumber) -> Vec<String> {
         let mut uses: Vec<String> = self
             .mounts
             .iter()
             .filter(|mount| mount.device == device || number_of(&mount.source) == Some(device))
-            .map(|mount| mount.point.display().to_string())
+            .map(|mount| format!("mounted at {}", mount.point.display()))
             .collect();
         if self
             .swaps
@@ -65,28 +69,39 @@ impl MountTable {
         uses
     }
 
-    /// The block device under a file system whose files have `device` as theirs: that number
-    /// itself, or, where it is anonymous, that of the device that was mounted.
-    pub(crate) fn backing(&self, device: DeviceNumber) -> DeviceNumber {
-        if device.major != 0 {
-            return device;
+    /// The block device that the file or folder at `path` is stored on, as far as the kernel
+    /// names one. The device number of a file is no help with btrfs, which makes one up for each
+    /// subvolume: there the device that was mounted tells.
+    pub(crate) fn under(&self, path: &Path) -> Option<DeviceNumber> {
+        let own = DeviceNumber::from_raw(path.metadata().ok()?.dev());
+        if own.major != 0 {
+            return Some(own);
         }
-        self.mounts
-            .iter()
-            .filter(|mount| mount.device == device)
-            .find_map(|mount| number_of(&mount.source))
-            .unwrap_or(device)
+        let id = mount_id(path);
+        let mount = self.mounts.iter().find(|mount| Some(mount.id) == id);
+        let source = mount.and_then(|mount| number_of(&mount.source));
+        Some(source.unwrap_or(own))
     }
+}
+
+/// The mount that `path` is reached through.
+fn mount_id(path: &Path) -> Option<u64> {
+    let wanted = StatxFlags::MNT_ID;
+    let facts = rustix::fs::statx(CWD, path, AtFlags::empty(), wanted).ok()?;
+    let given = StatxFlags::from_bits_retain(facts.stx_mask).contains(wanted);
+    given.then_some(facts.stx_mnt_id)
 }
 
 /// `36 35 98:0 /root /mount/point options ... - type source options`
 fn parse_mount(line: &str) -> Option<Mount> {
     let (front, back) = line.split_once(" - ")?;
-    let mut front = front.split(' ').skip(2);
-    let device = front.next()?.parse().ok()?;
+    let mut front = front.split(' ');
+    let id = front.next()?.parse().ok()?;
+    let device = front.nth(1)?.parse().ok()?;
     let point = PathBuf::from(unescape(front.nth(1)?));
     let source = PathBuf::from(unescape(back.split(' ').nth(1)?));
     Some(Mount {
+        id,
         device,
         point,
         source,
@@ -144,10 +159,19 @@ mod tests {
             major: 254,
             minor: 1,
         };
-        assert_eq!(table.uses(root), ["/"]);
+        assert_eq!(table.uses(root), ["mounted at /"]);
+        assert_eq!(table.mounts[1].id, 40);
         assert_eq!(table.mounts[1].point, Path::new("/srv/a b"));
         assert!(table.uses(DeviceNumber { major: 8, minor: 0 }).is_empty());
-        assert_eq!(table.backing(root), root);
+    }
+
+    #[test]
+    fn every_folder_here_is_on_a_known_mount() {
+        let table = MountTable::read().unwrap();
+        let id = mount_id(Path::new("/proc"));
+        assert!(table.mounts.iter().any(|mount| Some(mount.id) == id));
+        assert!(table.under(Path::new("/")).is_some());
+        assert!(table.under(Path::new("/nonexistent")).is_none());
     }
 
     #[test]

@@ -3,11 +3,9 @@
 //! A journal on the mirrored disk captures its own writes without end, and waits for itself as
 //! soon as memory is short. A mirror's directory on the mirror device is overwritten by replay.
 
-use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::graph::{DeviceNumber, DiskGraph, Store, store_of};
+use super::graph::{DiskGraph, store_of};
 use crate::config::{Config, Target};
 use crate::failure::Problem;
 
@@ -54,7 +52,8 @@ fn on_its_disk(
     disk: &Path,
 ) -> Option<Problem> {
     let disk_store = store_of(disk)?;
-    let under = under_folder(graph, folder)?;
+    let existing = folder.ancestors().find(|path| path.exists())?;
+    let under = graph.beneath(existing);
     under.contains(&disk_store).then(|| {
         Problem::new(format!(
             "`{key}` {} lies on the mirrored disk {}",
@@ -66,13 +65,6 @@ fn on_its_disk(
     })
 }
 
-/// Everything that a folder, or the nearest existing one above it, is stored on.
-fn under_folder(graph: &DiskGraph, folder: &Path) -> Option<BTreeSet<Store>> {
-    let existing = folder.ancestors().find_map(|path| path.metadata().ok())?;
-    let number = DeviceNumber::from_raw(existing.dev());
-    Some(graph.beneath(Store::Device(graph.mounts().backing(number))))
-}
-
 /// A disk and its own partition, a RAID and its member, or an image file and the disk that it is
 /// stored on must not both be named.
 fn on_each_other(graph: &DiskGraph, disks: &[(String, &Path)]) -> Vec<Problem> {
@@ -82,7 +74,7 @@ fn on_each_other(graph: &DiskGraph, disks: &[(String, &Path)]) -> Vec<Problem> {
             let (Some(a), Some(b)) = (store_of(disk), store_of(other)) else {
                 continue;
             };
-            if graph.beneath(a).contains(&b) || graph.beneath(b).contains(&a) {
+            if graph.beneath(disk).contains(&b) || graph.beneath(other).contains(&a) {
                 let what = match a == b {
                     true => format!(
                         "{} and {} are the same disk",
@@ -104,6 +96,9 @@ fn on_each_other(graph: &DiskGraph, disks: &[(String, &Path)]) -> Vec<Problem> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::super::graph::DeviceNumber;
     use super::*;
     use crate::config::load;
     use crate::host::MountTable;

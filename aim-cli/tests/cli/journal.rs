@@ -134,7 +134,7 @@ fn apply_wants_the_start_of_the_series_or_the_word_of_the_operator() {
         "--device",
         text(&disk),
     ];
-    aim(&gap).exits(15).says("file 2 is missing");
+    aim(&gap).exits(15).says("file 2");
 }
 
 #[test]
