@@ -1,6 +1,7 @@
 //! The commands that people and CI call: `cargo xtask vm | test | fuzz | demo | setup`.
 
 mod cargo;
+mod demo;
 mod fuzz;
 mod outcome;
 mod progress;
@@ -28,6 +29,8 @@ struct Arguments {
 enum Task {
     /// Installs the Debian packages that building and testing need
     Setup,
+    /// Shows a disk being mirrored from one machine to another, and a power failure
+    Demo,
     /// Runs one command as root in a throw-away guest with a Debian kernel
     Vm(vm::Options),
     /// Runs every test: unit, documentation, integration, guest and a minute of fuzzing
@@ -39,6 +42,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Setup => setup::packages().map(|()| Outcome::Success),
+        Task::Demo => demo::run(),
         Task::Vm(options) => vm::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),

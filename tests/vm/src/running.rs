@@ -14,6 +14,7 @@ use crate::error::{Doing, VmError};
 use crate::guest::Guest;
 use crate::image::STAGE2;
 use crate::kernel::cache_folder;
+use crate::link::LinkEnd;
 use crate::qemu::{self, Machine, Places};
 use crate::stream::Stream;
 
@@ -51,6 +52,8 @@ pub struct Running {
     deadline: Instant,
     // Removed when the guest has ended; `None` if the caller keeps the run folder.
     _folders: (TempDir, Option<TempDir>),
+    // The cables must not be taken away under a running guest.
+    _links: Vec<LinkEnd>,
 }
 
 impl Running {
@@ -107,6 +110,7 @@ impl Running {
             run,
             deadline,
             _folders: (sockets, kept),
+            _links: guest.links,
         })
     }
 
@@ -123,6 +127,16 @@ impl Running {
     /// [`VmError::Io`] if QEMU could not be killed.
     pub fn power_cut(&mut self) -> Result<(), VmError> {
         self.child.kill().doing("kill the QEMU of", &self.run)
+    }
+
+    /// True if it is not running any more.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError::Io`] if QEMU's state can't be seen.
+    pub fn has_ended(&self) -> Result<bool, VmError> {
+        self.poll_end(Instant::now())
+            .doing("look at the QEMU of", &self.run)
     }
 
     /// Waits for its end, at most as long as it may live.
