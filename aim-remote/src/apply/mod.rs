@@ -27,3 +27,6 @@ mod status;
 pub use applier::{Applier, ApplyOptions};
 pub use error::ApplyError;
 pub use status::{ApplyStatus, Rejected};
+
+#[cfg(test)]
+mod crash_tests;

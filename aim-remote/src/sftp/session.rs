@@ -24,6 +24,13 @@ const PIECE_BYTES_UNKNOWN: usize = 32 * 1024;
 /// Files in a folder past which a listing is refused.
 const ENTRIES_MAX: usize = 1 << 20;
 
+/// A sync may take this many times as long as anything else: a slow disk has a whole file to
+/// store. Nothing is being sent meanwhile, so the keep-alive notices a peer that is gone.
+const SYNC_PATIENCE: u32 = 10;
+
+/// Free bytes below which a refused sync or rename is taken for a full disk.
+const SPACE_FOR_NAMES: u64 = 1 << 20;
+
 const POSIX_RENAME: &str = "posix-rename@openssh.com";
 const FSYNC: &str = "fsync@openssh.com";
 const LIMITS: &str = "limits@openssh.com";
@@ -198,7 +205,7 @@ impl Session {
                 _ => Err(SftpError::UnexpectedPacket),
             }
         };
-        self.ask_for_space(to, 1 << 20, "renaming a file", renaming)
+        self.ask_for_space(to, SPACE_FOR_NAMES, "renaming a file", renaming)
             .await
     }
 
@@ -275,10 +282,12 @@ impl Session {
     }
 
     pub(super) async fn sync(&self, path: &str, handle: &str) -> Result<(), TransportError> {
+        let limit = self.progress_timeout * SYNC_PATIENCE;
         let syncing = self.raw.fsync(handle);
-        self.ask_for_space(path, 1 << 20, "syncing a file", syncing)
-            .await?;
-        Ok(())
+        match within(&self.host, limit, "syncing a file", syncing).await? {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.space_failure(path, SPACE_FOR_NAMES, &error).await),
+        }
     }
 
     /// Makes the names in a folder durable, if the server can: OpenSSH opens and syncs a folder

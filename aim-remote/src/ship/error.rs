@@ -29,15 +29,15 @@ pub enum ShipError {
         /// What is wrong with it.
         source: ReadError,
     },
-    /// The far cursor can't be read.
-    #[error("the cursor of the mirror host can't be used")]
-    FarCursor(#[source] StateError),
+    /// What the mirror host says of itself can't be read.
+    #[error("a state file of the mirror host can't be used")]
+    FarState(#[source] StateError),
     /// The far directory mirrors another volume.
-    #[error("the mirror host's cursor is of volume {found}, not of {expected}")]
+    #[error("the directory on the mirror host is of volume {found}, not of {expected}")]
     ForeignMirror {
         /// The volume that is shipped.
         expected: VolumeId,
-        /// The volume that the cursor names.
+        /// The volume that is mirrored there.
         found: VolumeId,
     },
     /// The mirror host needs a file that is no longer here.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aim_core::cursor::{MirrorCursor, Position};
+use aim_core::identity::VolumeIdentity;
 use aim_core::journal::FileName;
 use aim_core::spool::{Listing, SourceSpool, WaitingFile};
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
@@ -34,6 +35,8 @@ pub(super) struct Rounds<T> {
     pub(super) shared: Arc<Shared>,
     /// How long a round may put files before it looks for receipts again.
     pub(super) longest: Duration,
+    /// Whether the far directory was found to be the one of this volume's mirror.
+    pub(super) mirror_is_ours: bool,
     /// Files that were seen whole on the far side, and are not received yet.
     pub(super) delivered: BTreeSet<FileNumber>,
 }
@@ -52,6 +55,7 @@ pub(super) enum Next {
 impl<T: Transport> Rounds<T> {
     pub(super) async fn round(&mut self) -> Result<Next, ShipError> {
         let started = Instant::now();
+        self.require_own_mirror().await?;
         let far = self.far_files().await?;
         let cursor = self.far_cursor().await?;
         // before listing: what was sealed by then has its name, the last one perhaps excepted
@@ -83,6 +87,30 @@ impl<T: Transport> Rounds<T> {
         }
     }
 
+    /// Refuses the directory of another volume's mirror, once on each way that leads there: it
+    /// would set all files aside.
+    async fn require_own_mirror(&mut self) -> Result<(), ShipError> {
+        if self.mirror_is_ours {
+            return Ok(());
+        }
+        let name = Name::parse(VolumeIdentity::NAME)?;
+        let far = match self.transport.get(&name, FILE_BYTES_MAX).await {
+            Ok(bytes) => VolumeIdentity::decode(&bytes).map_err(ShipError::FarState)?,
+            // a place that only carries files on need not know whose they are
+            Err(TransportError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let expected = self.spool.identity().id;
+        if far.id != expected {
+            return Err(ShipError::ForeignMirror {
+                expected,
+                found: far.id,
+            });
+        }
+        self.mirror_is_ours = true;
+        Ok(())
+    }
+
     /// Step 1, first half: the files that are whole on the far side, with their lengths.
     async fn far_files(&self) -> Result<BTreeMap<String, u64>, ShipError> {
         let entries = self.transport.list(INCOMING).await?;
@@ -93,7 +121,7 @@ impl<T: Transport> Rounds<T> {
     async fn far_cursor(&self) -> Result<MirrorCursor, ShipError> {
         let name = Name::parse(MirrorCursor::NAME)?;
         match self.transport.get(&name, FILE_BYTES_MAX).await {
-            Ok(bytes) => MirrorCursor::decode(&bytes).map_err(ShipError::FarCursor),
+            Ok(bytes) => MirrorCursor::decode(&bytes).map_err(ShipError::FarState),
             Err(TransportError::NotFound { .. }) => Ok(MirrorCursor::new(self.spool.identity().id)),
             Err(error) => Err(error.into()),
         }

@@ -133,6 +133,7 @@ async fn run<T: Transport>(
         io,
         shared: Arc::clone(shared),
         longest: options.poll,
+        mirror_is_ours: false,
         delivered: BTreeSet::new(),
     };
     while !signal.is_stopped() {
@@ -151,6 +152,8 @@ async fn run<T: Transport>(
                 }
             }
             Err(error) => {
+                // whatever is there afterwards may be another place
+                rounds.mirror_is_ours = false;
                 let delay = backoff.next();
                 note_failure(shared, error, delay);
                 signal.pause_async(delay).await;

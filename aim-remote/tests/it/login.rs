@@ -27,7 +27,7 @@ fn an_unknown_host_key_is_refused() {
     let sshd = Sshd::start();
     for known_hosts in [
         String::new(),
-        format!("[127.0.0.1]:1 {}", sshd.public_key("host_rsa")),
+        format!("[127.0.0.1]:1 {}", sshd.public_key("user")),
     ] {
         sshd.write_known_hosts(&known_hosts);
         let refused = log_in(sshd.target()).unwrap_err();
@@ -71,6 +71,7 @@ fn a_revoked_host_key_is_refused() {
 #[test]
 fn the_recorded_key_is_asked_for_where_a_server_has_several() {
     let sshd = Sshd::start();
+    sshd.add_host_key("host_rsa", "rsa");
     sshd.record_host_key("host_rsa");
     log_in(sshd.target()).unwrap();
 }

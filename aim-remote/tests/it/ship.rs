@@ -8,6 +8,7 @@ use aim_core::fs::{Directory, HostDirectory};
 use aim_core::state_file::StateFile;
 use aim_core::units::{Epoch, VolumeId};
 use aim_remote::ship::{ShipError, Shipper};
+use aim_remote::transport::LocalTransport;
 
 use crate::site::{Site, eventually};
 
@@ -113,7 +114,7 @@ fn a_mirror_that_is_ahead_or_foreign_removes_nothing() {
     let damaged = site.directory.path().join(MirrorCursor::NAME);
     fs::write(damaged, b"nonsense").unwrap();
     refuses(&site, &shipper, |error| {
-        matches!(error, ShipError::FarCursor(_))
+        matches!(error, ShipError::FarState(_))
     });
 }
 
@@ -161,4 +162,16 @@ fn a_file_that_was_set_aside_is_sent_again() {
     refuses(&site, &shipper, |error| {
         matches!(error, ShipError::Damaged { .. })
     });
+}
+
+#[test]
+fn the_directory_of_another_mirror_gets_no_file() {
+    let mut site = Site::new(15);
+    site.seal(2);
+    let other = Site::new(16);
+    let shipper = site.ship_over(LocalTransport::new(other.directory.path()));
+    refuses(&site, &shipper, |error| {
+        matches!(error, ShipError::ForeignMirror { .. })
+    });
+    assert!(other.mirror().incoming().unwrap().files.is_empty());
 }

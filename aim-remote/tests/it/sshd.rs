@@ -50,12 +50,11 @@ impl Sshd {
     pub(crate) fn with_subsystem(subsystem: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         keygen(folder.path(), "host_ed25519", "ed25519", "");
-        keygen(folder.path(), "host_rsa", "rsa", "");
         keygen(folder.path(), "user", "ed25519", "");
         let path = folder.path().display();
         let config = folder.path().join("sshd_config");
         let text = format!(
-            "HostKey {path}/host_ed25519\nHostKey {path}/host_rsa\n\
+            "HostKey {path}/host_ed25519\n\
              AuthorizedKeysFile {path}/authorized_keys\nPidFile none\nStrictModes no\nUsePAM no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
              PermitRootLogin prohibit-password\nSubsystem sftp {subsystem}\n"
@@ -101,6 +100,14 @@ impl Sshd {
 
     pub(crate) fn write_known_hosts(&self, text: &str) {
         fs::write(self.path("known_hosts"), text).unwrap();
+    }
+
+    /// Gives the server one more host key.
+    pub(crate) fn add_host_key(&self, name: &str, kind: &str) {
+        keygen(self.folder.path(), name, kind, "");
+        let config = fs::read_to_string(&self.shared.config).unwrap();
+        let line = format!("HostKey {}\n", self.path(name).display());
+        fs::write(&self.shared.config, line + &config).unwrap();
     }
 
     /// As known_hosts names it.

@@ -1,0 +1,140 @@
+//! The mirror host loses power at every step of receiving and applying.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use aim_core::cursor::MirrorCursor;
+use aim_core::device::BlockDevice;
+use aim_core::fs::Directory;
+use aim_core::identity::VolumeIdentity;
+use aim_core::replay::Replay;
+use aim_core::spool::MirrorSpool;
+use aim_core::state_file::StateFile;
+use aim_core::units::{ByteLen, FileNumber};
+use aim_tests::{MemFileSystem, Power, Series, SeriesFile, VolatileDevice};
+
+use super::receive::Mirror;
+
+const DEVICE_BYTES: u64 = 64 << 10;
+const FILES: usize = 4;
+
+struct Host {
+    power: Arc<Power>,
+    files: MemFileSystem,
+    folder: Arc<dyn Directory>,
+    device: Arc<VolatileDevice>,
+}
+
+impl Host {
+    fn new(identity: &VolumeIdentity, seed: u64) -> Self {
+        let power = Power::steady();
+        let files = MemFileSystem::new(power.clone());
+        let folder = files.folder("/mirror");
+        MirrorSpool::create(folder.clone(), identity).unwrap();
+        Self {
+            device: VolatileDevice::new(ByteLen(DEVICE_BYTES), 512, power.clone(), seed),
+            folder,
+            files,
+            power,
+        }
+    }
+
+    fn lose_power(&self, seed: u64) {
+        self.files.crash(seed);
+        self.device.power_cut();
+        self.power.restore();
+    }
+}
+
+/// Has its own power, and removes what the mirror host says it has.
+struct Source {
+    series: Series,
+    sealed: Vec<SeriesFile>,
+    received: FileNumber,
+}
+
+impl Source {
+    fn new(seed: u64) -> Self {
+        let identity = VolumeIdentity::generate(ByteLen(DEVICE_BYTES), 512);
+        let mut series = Series::new(identity, seed);
+        let sealed = (0..FILES).map(|_| series.next_file(12)).collect();
+        Self {
+            series,
+            sealed,
+            received: FileNumber(0),
+        }
+    }
+
+    /// Looks for receipts, then brings what it still has and is not there, and syncs nothing.
+    fn go_round(&mut self, folder: &Arc<dyn Directory>) -> std::io::Result<()> {
+        if let Ok(Some(cursor)) = MirrorCursor::load(&**folder) {
+            self.received = self.received.max(cursor.received.file);
+        }
+        let incoming = folder.subdirectory("incoming")?;
+        let there = incoming.list()?;
+        for file in &self.sealed {
+            let name = file.name.sealed();
+            if file.name.number <= self.received || there.contains(&name) {
+                continue;
+            }
+            let bytes = self.series.folder().read_small(&name, 1 << 30)?;
+            match incoming.remove(&file.name.partial()) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let part = incoming.create(&file.name.partial())?;
+            part.write_all_at(&[IoSlice::new(&bytes)], 0)?;
+            incoming.rename(&file.name.partial(), &*incoming, &name)?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs source and mirror in turns until all is applied or something fails.
+fn run(source: &mut Source, host: &Host) -> Result<(), Box<dyn std::error::Error>> {
+    let spool = MirrorSpool::open(host.folder.clone())?;
+    let cursor = Arc::new(spool.cursor()?);
+    let devices: Vec<Arc<dyn BlockDevice>> = vec![host.device.clone()];
+    let mut replay = Replay::new(spool.identity().clone(), devices, cursor.clone())?;
+    let mirror = Mirror::new(spool, cursor.clone());
+    let end = source.series.position();
+    for _ in 0..3 * FILES {
+        source.go_round(&host.folder)?;
+        mirror.receive()?;
+        source.go_round(&host.folder)?;
+        while mirror.apply_next(&mut replay)? {}
+        if cursor.get().applied == end {
+            return Ok(());
+        }
+    }
+    Err(format!("{} is never reached: {:?}", end, cursor.get()).into())
+}
+
+#[test]
+fn nothing_is_lost_and_the_mirror_is_the_same_after_a_power_cut_at_any_step() {
+    let mut probe = Source::new(1);
+    let host = Host::new(probe.series.identity(), 1);
+    let start = host.power.steps();
+    run(&mut probe, &host).unwrap();
+    let steps = host.power.steps() - start;
+    assert!(steps > 50, "only {steps} steps");
+    for step in 0..steps {
+        for seed in 0..3 {
+            let mut source = Source::new(seed + 10);
+            let host = Host::new(source.series.identity(), seed);
+            host.power.cut_at(host.power.steps() + step);
+            if run(&mut source, &host).is_ok() {
+                // another seed, another number of steps
+                continue;
+            }
+            host.lose_power(seed * 1000 + step);
+            let again = run(&mut source, &host);
+            again.unwrap_or_else(|error| panic!("step {step}, seed {seed}: {error}"));
+            let expected = &source.sealed[FILES - 1].devices[0];
+            assert!(
+                host.device.durable_content() == *expected,
+                "step {step}, seed {seed}: the mirror differs"
+            );
+        }
+    }
+}
