@@ -2,5 +2,8 @@
 //!
 //! `cargo xtask test` runs them in guests. They share the disks, so they run one after another.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod environment;
 mod machine;
+mod ublk;

@@ -22,6 +22,7 @@ pub mod replay_fuzz;
 mod rng;
 mod series;
 mod volatile_device;
+pub mod witness;
 
 pub use mem_directory::{MemDirectory, MemFileSystem};
 pub use power::{Power, Step};

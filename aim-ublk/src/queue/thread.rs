@@ -149,7 +149,8 @@ fn drive(
         turn(ublk, |wait| executor.sleep(wait))?;
         executor.run_ready();
         if let Some(error) = failure.take() {
-            fail(queue, "commit a request", error);
+            // the kernel fails what this thread still owes when its ring is closed
+            return Err(("commit a request", error));
         }
     }
     // the ring must not be left with a read into a task that is gone

@@ -1,0 +1,12 @@
+//! The ublk device, alone: in front of an interceptor of its own that needs no journal.
+
+mod bench;
+mod contents;
+mod durability;
+mod errors;
+mod killed;
+mod limits;
+mod names;
+mod pressure;
+mod ranges;
+mod stop;
