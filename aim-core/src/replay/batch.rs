@@ -51,7 +51,7 @@ impl Batch {
     pub(super) fn gather(&mut self, iocb: &Iocb) -> &mut [u8] {
         let payload = self.used..self.used + iocb.stored_size() as usize;
         if self.buffer.len() < payload.end {
-            self.buffer.resize(payload.end.max(BATCH_BYTES), 0);
+            self.buffer.resize(payload.end.next_power_of_two(), 0);
         }
         let start = iocb.offset.get();
         self.ranges
@@ -88,10 +88,18 @@ impl Batch {
                 source,
             })?;
         }
+        self.clear();
+        Ok(())
+    }
+
+    /// Forgets what was gathered, and keeps the memory for what comes, up to a usual batch.
+    pub(super) fn clear(&mut self) {
         self.used = 0;
         self.writes.clear();
         self.ranges.clear();
-        Ok(())
+        if self.buffer.len() > BATCH_BYTES {
+            self.buffer = Vec::new();
+        }
     }
 }
 

@@ -111,7 +111,8 @@ impl Replay {
             return Ok(summary);
         }
         self.note_intent(summary.reached)?;
-        self.batch = Batch::default();
+        // an interrupted run may have left something
+        self.batch.clear();
         for file in next {
             self.apply_transactions(file, &mut summary)?;
         }
