@@ -6,5 +6,6 @@ mod chain;
 mod damage;
 mod golden;
 mod recovery;
+mod round_trip;
 mod sample;
 mod writing;
