@@ -11,6 +11,7 @@ mod field;
 mod header;
 mod iocb;
 pub mod limits;
+mod raw_header;
 mod sequence;
 
 pub use checksum::{Digest, FileSeed};

@@ -114,6 +114,8 @@ fn whole(file: &Arc<dyn DirFile>) -> Result<Option<SealedFile>, ReadError> {
 
 fn keep_good(file: Arc<dyn DirFile>, mut header: Header) -> Result<OpenFile, ReadError> {
     header.seal = None;
+    // what a feature that is not known here had put into reserved bytes is not kept either
+    header.compatible = 0;
     let len = file.len().map_err(ReadError::at(0))?;
     check_gaps(&*file, &header, len)?;
     let (mut iocbs, there) = read_portion(&*file, &header, len)?;
