@@ -4,6 +4,7 @@
 
 mod chain;
 mod damage;
+mod fields;
 mod golden;
 mod recovery;
 mod round_trip;
