@@ -51,7 +51,7 @@ pub(crate) fn image(path: &Path, bytes: u64) {
 pub(crate) fn config(disk: &Path) -> DeviceConfig {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     static DRIVER: Once = Once::new();
-    DRIVER.call_once(|| shell("modprobe ublk_drv"));
+    DRIVER.call_once(|| drop(shell("modprobe ublk_drv")));
     let name = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
     DeviceConfig {
         queues: 2,
