@@ -43,14 +43,14 @@ impl Signal {
         *self.stopped.borrow()
     }
 
-    /// Returns when hinted or stopped, or at last after `at_most`.
-    pub(crate) fn wait(&self, at_most: Duration) {
+    /// Returns when hinted or stopped, or at last after `at_most`. Says whether it was hinted.
+    pub(crate) fn wait(&self, at_most: Duration) -> bool {
         let mut hinted = self.hinted();
         if !*hinted {
             let waited = self.condvar.wait_timeout(hinted, at_most);
             hinted = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        *hinted = false;
+        std::mem::take(&mut *hinted)
     }
 
     /// Returns when stopped, or after `at_most`: hints don't shorten it.
