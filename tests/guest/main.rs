@@ -6,4 +6,5 @@
 
 mod environment;
 mod machine;
+mod refusals;
 mod ublk;

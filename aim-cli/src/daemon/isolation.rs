@@ -17,7 +17,7 @@ use crate::failure::{Outcome, Problem};
 /// `serves_disks` makes each step necessary; a program that only runs mirrors does without what
 /// it is not allowed.
 pub(crate) fn isolate(serves_disks: bool) -> Outcome<()> {
-    let steps: [(&str, fn() -> Result<(), Errno>); 3] = [
+    let steps: [(&str, Step); 3] = [
         ("a mount namespace of its own", own_mounts),
         ("memory that is not written back through itself", io_flusher),
         ("locked memory", lock_memory),
@@ -38,6 +38,9 @@ pub(crate) fn isolate(serves_disks: bool) -> Outcome<()> {
     }
     Ok(())
 }
+
+/// One thing that is asked of the kernel.
+type Step = fn() -> Result<(), Errno>;
 
 /// A mount of the device seen in this process would keep the device busy, and its flush at exit
 /// would wait for the process that is exiting.

@@ -1,5 +1,6 @@
 //! `aim init` on both sides, with image files and a directory as the target.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::program::{Ran, aim, text};
@@ -82,7 +83,10 @@ fn both_sides_once_and_again() {
     ] {
         assert!(pair.path(name).is_file(), "{name}");
     }
-    assert!(pair.path("mirror/incoming").is_dir());
+    for name in ["journal/data", "mirror/incoming", "mirror/rejected"] {
+        let mode = pair.path(name).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o7, 0, "others can look into {name}");
+    }
 }
 
 #[test]

@@ -1,5 +1,10 @@
 //! The program as a user meets it: its help, its errors, its exit codes.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as expected"
+)]
+
 mod config;
 mod help;
 mod init;

@@ -1,5 +1,7 @@
 //! The mirror host's side: pairs a volume that arrived with a disk.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -135,26 +137,29 @@ fn may_overwrite(facts: &DeviceFacts, named: Option<&Path>) -> Outcome<()> {
     )
 }
 
-/// Opens the folder of the mirror, which makes `incoming/`, for the account that owns the folder:
+/// Opens the folder of the mirror, which makes `incoming/` and `rejected/`, for the account that owns the folder:
 /// the source logs in as that one, and must be able to write there although this program runs
 /// as root.
 fn spool(directory: &Arc<dyn Directory>) -> Outcome<MirrorSpool> {
     let spool =
         MirrorSpool::open(directory.clone()).map_err(|error| state::spool_failed(&error))?;
-    let incoming = spool.incoming_folder().path();
-    give_to_owner(&directory.path(), &incoming).map_err(|error| {
-        Problem::new("can't give the folder to the account that the source logs in as")
-            .at(incoming.display())
-            .io(&error)
-    })?;
+    for folder in [spool.incoming_folder(), spool.rejected_folder()] {
+        let folder = folder.path();
+        give_to_owner(&directory.path(), &folder).map_err(|error| {
+            Problem::new("can't give the folder to the account that the source logs in as")
+                .at(folder.display())
+                .io(&error)
+        })?;
+    }
     Ok(spool)
 }
 
 fn give_to_owner(directory: &Path, folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
     let (owner, made) = (directory.metadata()?, folder.metadata()?);
     if (owner.uid(), owner.gid()) != (made.uid(), made.gid()) {
         std::os::unix::fs::chown(folder, Some(owner.uid()), Some(owner.gid()))?;
     }
-    Ok(())
+    // the files hold what is on the disk: others may not read them
+    let mode = owner.permissions().mode() & 0o770 | 0o700;
+    std::fs::set_permissions(folder, Permissions::from_mode(mode))
 }

@@ -4,6 +4,8 @@
 //! 2. `volume.id` is written in the journal directory, durably.
 //! 3. It is brought to the target. (A repetition after a stop before this goes on here.)
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -108,8 +110,14 @@ fn new_journal(path: &Path) -> Outcome<Arc<dyn Directory>> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(|error| failed(&error))?;
     }
+    let is_new = !path.exists();
     let journal: Arc<dyn Directory> =
         HostDirectory::open_or_create(path).map_err(|error| failed(&error))?;
+    if is_new {
+        // nobody else may read what is on the disk from its journal
+        std::fs::set_permissions(path, Permissions::from_mode(0o700))
+            .map_err(|error| failed(&error))?;
+    }
     let mut left = std::fs::read_dir(path).map_err(|error| failed(&error))?;
     // an interrupted `init` leaves these, empty
     let ours = ["lost+found", "volume.id.tmp", "open", "outgoing"];
