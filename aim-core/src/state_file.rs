@@ -1,6 +1,6 @@
 //! Small checksummed files that say who and how far: identities and cursors.
 //!
-//! Each is replaced as a whole by [`Directory::write_atomic`], so it is the old or the new one
+//! Each is replaced as a whole by `write_atomic` of a [`Directory`], so it is the old or the new one
 //! after a crash. Layout: `docs/format.md`, "State files".
 //!
 //! ```text
