@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use aim_core::capture::{
@@ -11,7 +12,9 @@ use aim_core::clock::SystemClock;
 use aim_core::device::{BlockDevice, MemDevice};
 use aim_core::format::Kind;
 use aim_core::identity::VolumeIdentity;
+use aim_core::intercept::{Admission, Interceptor, Landing, Outcome, Ticket};
 use aim_core::journal::VerifiedFile;
+use aim_core::request::Request;
 use aim_core::spool::SourceSpool;
 use aim_core::units::{ByteLen, ByteOffset, Lsn};
 use aim_tests::{MemFileSystem, Power, Rng};
@@ -135,6 +138,45 @@ fn capture_from_many_threads_has_one_order() {
         }
     });
     mirrored.stop().unwrap();
+    assert!(source.mirrored() == device.content());
+}
+
+/// P2: of two overlapping writes in flight the second waits, so that disk and mirror end with the
+/// same one on top, whichever the disk does first.
+#[test]
+fn capture_orders_overlapping_writes() {
+    let (source, device) = (Source::new(None), disk());
+    let capture = Capture::start(&source.config, source.spool(), SystemClock).unwrap();
+    let request = Request::write(ByteOffset(0), ByteLen(4096));
+    let staged = |byte: u8| {
+        let mut landing = capture.landing(None, REQUEST_MAX, Waker::noop()).unwrap();
+        landing.as_mut_slice()[..4096].fill(byte);
+        landing
+    };
+    let admit = |landing: &mut Landing| match capture.admit(&request, Some(landing), Waker::noop())
+    {
+        Ok(Admission::Captured(ticket)) => Some(ticket),
+        Ok(Admission::Pass) => panic!("a write is captured"),
+        Err(_) => None,
+    };
+    let finish = |ticket: Ticket, byte: u8| {
+        device.write(ByteOffset(0), &[byte; 4096]).unwrap();
+        capture.complete(ticket, Outcome::Done);
+    };
+    let (mut first, mut second) = (staged(1), staged(2));
+    let ticket = admit(&mut first).unwrap();
+    match admit(&mut second) {
+        // without a lock the disk may do them in the other order
+        Some(overtaking) => {
+            finish(overtaking, 2);
+            finish(ticket, 1);
+        }
+        None => {
+            finish(ticket, 1);
+            finish(admit(&mut second).unwrap(), 2);
+        }
+    }
+    capture.stop().unwrap();
     assert!(source.mirrored() == device.content());
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::SeriesError;
 use super::interception::{NotDrained, Shared, Stop, URGENT_BYTES};
 use super::record::{Captured, Stage};
-use super::series::{Series, SeriesError, staged_records};
+use super::series::Series;
 use super::signal::Rest;
+use super::staged::staged_records;
 use super::{CaptureState, status};
 use crate::units::Lsn;
 

@@ -5,8 +5,10 @@
 //! was never acknowledged; the disk may or may not have it, so it is not applied on the mirror
 //! and the volume says that it is uncertain.
 
+use super::SeriesError;
 use super::record::{Captured, RecordTable, Stage};
-use super::series::{Series, SeriesError, staged_records};
+use super::series::Series;
+use super::staged::staged_records;
 use super::staging::Staging;
 use crate::units::Lsn;
 

@@ -7,28 +7,17 @@
 use std::io;
 use std::time::Duration;
 
-use super::record::{Captured, Stage};
-use super::staging::Staging;
-use super::{CaptureState, SealPolicy};
+use super::note::Note;
+use super::{CaptureState, SealPolicy, SeriesError};
 use crate::clock::Clock;
 use crate::cursor::Position;
-use crate::format::Kind;
-use crate::journal::{
-    FileName, OpenFile, OpenSpec, Record, RecoverError, Recovered, SealedFile, WriteError, recover,
-};
-use crate::spool::{SourceSpool, SpoolError};
-use crate::units::{ByteLen, Lsn, Timestamp, VolumeId};
+use crate::fs::Directory;
+use crate::journal::{FileName, OpenFile, OpenSpec, Record, Recovered, SealedFile, recover};
+use crate::spool::SourceSpool;
+use crate::units::{Lsn, Timestamp, VolumeId};
 
 /// IOCBs of the first file, one page.
 const CAPACITY_MIN: u32 = 64;
-/// Present while a capture runs: found at a start, the one before did not stop cleanly.
-const RUNNING: &str = "capture.running";
-/// Says why source and mirror may differ; stays until the volume is initialized anew.
-const UNCERTAIN: &str = "capture.uncertain";
-/// Says why capture ended for good.
-const LOST: &str = "capture.lost";
-/// Longest text of these that is read.
-const NOTE_BYTES_MAX: usize = 4096;
 
 /// The journal of a volume from its last sealed file on.
 #[derive(Debug)]
@@ -60,58 +49,6 @@ enum FileStage {
     Sealed(SealedFile),
 }
 
-/// Why the journal does not take a record.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SeriesError {
-    /// The folder of the volume.
-    #[error(transparent)]
-    Spool(#[from] SpoolError),
-    /// The journal file.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// An open file that an unclean stop left behind.
-    #[error(transparent)]
-    Recover(#[from] RecoverError),
-    /// A file or a note in the journal folder.
-    #[error("{name} in {folder}")]
-    Io {
-        /// Folder.
-        folder: std::path::PathBuf,
-        /// File.
-        name: String,
-        /// What the file system said.
-        source: io::Error,
-    },
-    /// A file lies in `open/` that is not the one behind the last sealed.
-    #[error("{name} in {folder} does not follow {sealed}")]
-    Stray {
-        /// Folder.
-        folder: std::path::PathBuf,
-        /// File.
-        name: String,
-        /// The last sealed file.
-        sealed: Position,
-    },
-}
-
-impl SeriesError {
-    /// Whether the same step may succeed later: the medium has no room now.
-    pub(super) fn may_pass(&self) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<io::Error>() {
-                return matches!(
-                    error.kind(),
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-                );
-            }
-            cause = error.source();
-        }
-        false
-    }
-}
-
 impl Series {
     /// Takes up the series where it ended: goes on with a sealing that was interrupted, and
     /// recovers an open file.
@@ -133,8 +70,8 @@ impl Series {
             policy,
             clock,
         };
-        series.uncertain = series.read_note(UNCERTAIN)?;
-        series.lost = series.read_note(LOST)?;
+        series.uncertain = series.note(Note::Uncertain)?;
+        series.lost = series.note(Note::Lost)?;
         if series.lost.is_none() {
             series.take_up_open_file()?;
         }
@@ -144,10 +81,10 @@ impl Series {
     /// Notes that a capture runs. With `ring_found`, the staging ring of the one before was
     /// there, so that nothing acknowledged is missing; without, an unclean stop is uncertain.
     pub(super) fn begin(&mut self, ring_found: bool) -> Result<(), SeriesError> {
-        if self.read_note(RUNNING)?.is_some() && !ring_found {
+        if self.note(Note::Running)?.is_some() && !ring_found {
             self.note_uncertain("the machine went down, or the process without its staging ring");
         }
-        self.write_note(RUNNING, "present while the volume is captured")
+        self.set_note(Note::Running, "present while the volume is captured")
     }
 
     /// Appends the first records of `records`, as many as go into one file; at least one. They
@@ -159,16 +96,7 @@ impl Series {
         let count = if self.lost.is_some() {
             records.len()
         } else {
-            let has_room = match &self.stage {
-                FileStage::Open(file, _) => file.fitting(&records[..1]) == 1,
-                _ => false,
-            };
-            if !has_room {
-                self.start_file(first.time)?;
-            }
-            let FileStage::Open(file, _) = &mut self.stage else {
-                unreachable!("start_file() leaves an open file");
-            };
+            let file = self.file_for(first)?;
             let count = file.fitting(records);
             file.append(&records[..count])?;
             count
@@ -212,7 +140,7 @@ impl Series {
             return Ok(());
         }
         self.seal()?;
-        self.remove_note(RUNNING)
+        self.note_error(Note::Running, Note::Running.remove(self.root()))
     }
 
     /// Source and mirror may differ: said until the volume is initialized anew. The first reason
@@ -225,7 +153,7 @@ impl Series {
             reason,
             "source and mirror may differ: the mirror needs a new copy"
         );
-        if let Err(error) = self.write_note(UNCERTAIN, reason) {
+        if let Err(error) = self.set_note(Note::Uncertain, reason) {
             tracing::error!(%error, "the journal folder can't hold the note of it");
         }
         self.uncertain = Some(reason.to_owned());
@@ -233,7 +161,7 @@ impl Series {
 
     /// Ends the series: the disk goes on, nothing more is captured.
     pub(super) fn give_up(&mut self, reason: &str) {
-        if let Err(error) = self.write_note(LOST, reason) {
+        if let Err(error) = self.set_note(Note::Lost, reason) {
             tracing::error!(%error, "the journal folder can't hold the note that capture ended");
         }
         self.stage = FileStage::None;
@@ -279,51 +207,58 @@ impl Series {
         }
     }
 
-    fn start_file(&mut self, first_time: Timestamp) -> Result<(), SeriesError> {
-        self.seal()?;
-        let identity = self.spool.identity();
-        let spec = OpenSpec {
-            volume: identity.clone(),
+    /// The open file, if `first` fits in it; else a new one, behind the sealed one.
+    fn file_for(&mut self, first: &Record<'_>) -> Result<&mut OpenFile, SeriesError> {
+        let has_room = match &self.stage {
+            FileStage::Open(file, _) => file.fitting(std::slice::from_ref(first)) == 1,
+            _ => false,
+        };
+        if !has_room {
+            self.seal()?;
+            let spec = self.next_file();
+            let file = OpenFile::create(&**self.spool.open_folder(), &spec)?;
+            self.stage = FileStage::Open(Box::new(file), first.time);
+        }
+        match &mut self.stage {
+            FileStage::Open(file, _) => Ok(file),
+            _ => unreachable!("opened above"),
+        }
+    }
+
+    fn next_file(&self) -> OpenSpec {
+        OpenSpec {
+            volume: self.spool.identity().clone(),
             after: self.sealed,
             iocb_capacity: self.capacity,
-            target_size: ByteLen(self.policy.bytes.get()),
+            target_size: self.policy.bytes,
             created: self.clock.now(),
             floor: self.last_time,
-        };
-        let file = OpenFile::create(&**self.spool.open_folder(), &spec)?;
-        self.stage = FileStage::Open(Box::new(file), first_time);
-        Ok(())
+        }
     }
 
     /// Seals the open file, if there is one, from whatever step it is at.
     fn seal(&mut self) -> Result<(), SeriesError> {
-        if let FileStage::Unfinished(name) = &self.stage {
-            let name = *name;
-            self.recover(name)?;
-        }
-        if let FileStage::Open(..) = &self.stage {
-            let FileStage::Open(file, _) = std::mem::replace(&mut self.stage, FileStage::None)
-            else {
-                unreachable!("matched above");
-            };
-            self.capacity = next_capacity(&file);
-            let name = file.name();
-            match file.seal(self.clock.now()) {
-                Ok(sealed) => self.stage = FileStage::Sealed(sealed),
-                Err(error) => {
+        loop {
+            match std::mem::replace(&mut self.stage, FileStage::None) {
+                FileStage::None => return Ok(()),
+                FileStage::Unfinished(name) => {
                     self.stage = FileStage::Unfinished(name);
-                    return Err(error.into());
+                    self.recover(name)?;
+                }
+                FileStage::Open(file, _) => {
+                    self.capacity = next_capacity(&file);
+                    self.stage = FileStage::Unfinished(file.name());
+                    self.stage = FileStage::Sealed(file.seal(self.clock.now())?);
+                }
+                FileStage::Sealed(sealed) => {
+                    self.stage = FileStage::Sealed(sealed);
+                    self.spool.set_sealed(sealed.position)?;
+                    self.sealed = sealed.position;
+                    self.publish(&sealed)?;
+                    self.stage = FileStage::None;
                 }
             }
         }
-        if let FileStage::Sealed(sealed) = &self.stage {
-            let sealed = *sealed;
-            self.spool.set_sealed(sealed.position)?;
-            self.sealed = sealed.position;
-            self.publish(&sealed)?;
-            self.stage = FileStage::None;
-        }
-        Ok(())
     }
 
     fn publish(&self, sealed: &SealedFile) -> Result<(), SeriesError> {
@@ -405,39 +340,24 @@ impl Series {
         Ok(())
     }
 
-    fn read_note(&self, name: &str) -> Result<Option<String>, SeriesError> {
-        match self.spool.root().read_small(name, NOTE_BYTES_MAX) {
-            Ok(text) => Ok(Some(String::from_utf8_lossy(&text).trim_end().to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(self.note_error(name, source)),
-        }
+    fn root(&self) -> &dyn Directory {
+        &**self.spool.root()
     }
 
-    fn write_note(&self, name: &str, text: &str) -> Result<(), SeriesError> {
-        let written = self
-            .spool
-            .root()
-            .write_atomic(name, format!("{text}\n").as_bytes());
-        written.map_err(|source| self.note_error(name, source))
+    fn note(&self, note: Note) -> Result<Option<String>, SeriesError> {
+        self.note_error(note, note.read(self.root()))
     }
 
-    fn remove_note(&self, name: &str) -> Result<(), SeriesError> {
-        let root = self.spool.root();
-        let removed = match root.remove(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        };
-        removed
-            .and_then(|()| root.sync())
-            .map_err(|source| self.note_error(name, source))
+    fn set_note(&self, note: Note, text: &str) -> Result<(), SeriesError> {
+        self.note_error(note, note.write(self.root(), text))
     }
 
-    fn note_error(&self, name: &str, source: io::Error) -> SeriesError {
-        SeriesError::Io {
-            folder: self.spool.root().path(),
-            name: name.to_owned(),
+    fn note_error<T>(&self, note: Note, result: io::Result<T>) -> Result<T, SeriesError> {
+        result.map_err(|source| SeriesError::Io {
+            folder: self.root().path(),
+            name: note.file().to_owned(),
             source,
-        }
+        })
     }
 }
 
@@ -451,41 +371,4 @@ fn next_capacity(file: &OpenFile) -> u32 {
         count + count / 4
     };
     wanted.max(CAPACITY_MIN)
-}
-
-/// What is captured as the journal takes it, the payloads where they lie in the ring.
-pub(super) fn staged_records<'a>(staging: &'a Staging, captured: &[Captured]) -> Vec<Record<'a>> {
-    captured
-        .iter()
-        .map(|captured| staged_record(staging, captured))
-        .collect()
-}
-
-fn staged_record<'a>(staging: &'a Staging, captured: &Captured) -> Record<'a> {
-    let request = &captured.request;
-    let kind = match captured.stage {
-        Stage::Done => Kind::of(request.operation),
-        Stage::InFlight | Stage::Failed => None,
-    };
-    let mut record = Record {
-        lsn: captured.lsn,
-        device: request.device,
-        kind: Kind::Void,
-        fua: false,
-        offset: request.offset,
-        len: request.len,
-        payload: &[],
-        time: captured.time,
-    };
-    if let Some(kind) = kind {
-        record.kind = kind;
-        record.fua = request.fua;
-        if kind == Kind::Write {
-            // SAFETY: the payload was frozen when it was admitted, and is thawed only after the
-            // journal has taken the records that are made here.
-            record.payload =
-                unsafe { staging.payload(captured.payload, request.len.get() as usize) };
-        }
-    }
-    record
 }
