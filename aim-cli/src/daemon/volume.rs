@@ -114,14 +114,17 @@ impl Volume {
         let shipping = self.shipper.status();
         let latency = lock(&self.meter).latency(Instant::now());
         let trouble = shipping.trouble.as_ref().map(|trouble| trouble.message());
-        let (state, error) = match (self.life(), capture.state) {
-            ((_, Some(Err(error))), _) => (State::Failed, Some(error)),
-            ((_, Some(Ok(()))), _) => (State::Stopped, trouble),
-            ((true, None), _) => (State::Stopping, trouble),
-            (_, CaptureState::Passthrough { reason }) => (State::Passthrough, Some(reason)),
-            (_, CaptureState::Blocked { reason }) => (State::Blocked, Some(reason)),
-            (_, CaptureState::Capturing) if trouble.is_some() => (State::Retrying, trouble),
-            (_, CaptureState::Capturing) => (State::Running, None),
+        let (capturing, trouble) = match capture.state {
+            CaptureState::Passthrough { reason } => (State::Passthrough, Some(reason)),
+            CaptureState::Blocked { reason } => (State::Blocked, Some(reason)),
+            CaptureState::Capturing if trouble.is_some() => (State::Retrying, trouble),
+            CaptureState::Capturing => (State::Running, None),
+        };
+        let (state, error) = match self.life() {
+            (_, Some(Err(error))) => (State::Failed, Some(error)),
+            (_, Some(Ok(()))) => (State::Stopped, trouble),
+            (true, None) => (State::Stopping, trouble),
+            (false, None) => (capturing, trouble),
         };
         // after a start nothing is known of the mirror until it was reached once
         let asked = !shipping.shipped.is_start() || capture.sealed.is_start();
