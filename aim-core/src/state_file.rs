@@ -209,6 +209,22 @@ pub(crate) fn require_value(
     }
 }
 
+/// Refuses a file that belongs to another volume than `expected`.
+pub(crate) fn require_volume(
+    name: &'static str,
+    found: VolumeId,
+    expected: VolumeId,
+) -> Result<(), StateError> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(StateError::Volume {
+            name,
+            expected,
+            found,
+        }),
+    }
+}
+
 /// Refuses reserved bytes that are not zero.
 pub(crate) fn require_zero(name: &'static str, reserved: &[u8]) -> Result<(), StateError> {
     let first = reserved.iter().find(|&&byte| byte != 0);

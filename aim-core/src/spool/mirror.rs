@@ -3,10 +3,8 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use super::{
-    Listing, SpoolError, load_optional, load_required, remove_up_to, require_absent, store,
-    subfolder,
-};
+use super::folder::{load_optional, load_required, remove_up_to, require_absent, store, subfolder};
+use super::{Listing, SpoolError};
 use crate::cursor::{MirrorCursorFile, Position};
 use crate::fs::Directory;
 use crate::identity::{MirrorIdentity, VolumeIdentity};

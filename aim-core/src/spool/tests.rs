@@ -1,6 +1,10 @@
 use std::io::IoSlice;
 
+use std::sync::Arc;
+
 use super::*;
+use crate::cursor::Position;
+use crate::fs::Directory;
 use crate::fs::HostDirectory;
 use crate::identity::{MirrorIdentity, VolumeIdentity};
 use crate::journal::FileName;

@@ -1,115 +1,17 @@
-//! How far a series has come: in the source's journal, and on the mirror.
-//!
-//! A [`Position`] is a place between two files of a series. The source keeps one (the last file
-//! that it sealed); the mirror keeps two and an intent:
-//!
-//! ```text
-//! series   ──── 1 ──── 2 ──── 3 ──── 4 ──── 5 ──── 6 ────▶
-//!                             │      │      │
-//!                       applied   intent   received
-//! ```
-//!
-//! `received`: durable on the mirror host, so the source may delete it. `intent`: the device may
-//! have been touched up to here. `applied`: durable on the device. Where intent and applied
-//! differ the device may be a mixture, until the files between them have been applied again.
+//! The mirror's cursor: `mirror.cursor`.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use zerocopy::little_endian::{U32, U64};
+use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::Position;
+use super::position::PositionRecord;
 use crate::fs::Directory;
-use crate::state_file::{StateError, StateFile, frame, require_value, require_zero, unframe};
-use crate::units::{Epoch, FileNumber, Lsn, Timestamp, VolumeId};
-
-/// A place in a series: just behind a sealed file. [`Position::START`] is before the first one.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Position {
-    /// Epoch of the file; 0 at the start.
-    pub epoch: Epoch,
-    /// The file; 0 at the start.
-    pub file: FileNumber,
-    /// Last LSN of the file, inclusive; 0 at the start.
-    pub lsn: Lsn,
-    /// Digest of the file, which the next one must name as its predecessor's; zeroes at the
-    /// start.
-    pub digest: [u8; 32],
-}
-
-impl Position {
-    /// Before the first file of a series.
-    pub const START: Self = Self {
-        epoch: Epoch(0),
-        file: FileNumber(0),
-        lsn: Lsn(0),
-        digest: [0; 32],
-    };
-
-    /// Whether no file lies before it.
-    pub fn is_start(&self) -> bool {
-        *self == Self::START
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.is_start() {
-            true => f.write_str("the start"),
-            false => write!(
-                f,
-                "file {} (epoch {}, LSN {})",
-                self.file, self.epoch, self.lsn
-            ),
-        }
-    }
-}
-
-impl fmt::Debug for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Position({self}, digest ")?;
-        self.digest[..4]
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str("…)")
-    }
-}
-
-/// How far the source's journal is sealed: `sealed.cursor`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SealedCursor {
-    /// The volume that the series belongs to.
-    pub volume: VolumeId,
-    /// The last file that was sealed. It is stored before the file gets its final name.
-    pub sealed: Position,
-}
-
-impl SealedCursor {
-    /// Refuses a cursor that belongs to another volume than `expected`.
-    pub fn require_volume(&self, expected: VolumeId) -> Result<(), StateError> {
-        require_volume(Self::NAME, self.volume, expected)
-    }
-}
-
-impl StateFile for SealedCursor {
-    const NAME: &'static str = "sealed.cursor";
-
-    fn encode(&self) -> Vec<u8> {
-        let body = SealedBody {
-            volume: self.volume.0,
-            sealed: self.sealed.into(),
-        };
-        frame(SEALED_MAGIC, &body)
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let body: SealedBody = unframe(Self::NAME, SEALED_MAGIC, bytes)?;
-        Ok(Self {
-            volume: VolumeId(body.volume),
-            sealed: body.sealed.parse(Self::NAME)?,
-        })
-    }
-}
+use crate::state_file::{
+    StateError, StateFile, frame, require_value, require_volume, require_zero, unframe,
+};
+use crate::units::{Timestamp, VolumeId};
 
 /// How far the mirror is: `mirror.cursor`. The source reads it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,41 +135,7 @@ impl MirrorCursorFile {
     }
 }
 
-fn require_volume(
-    name: &'static str,
-    found: VolumeId,
-    expected: VolumeId,
-) -> Result<(), StateError> {
-    match found == expected {
-        true => Ok(()),
-        false => Err(StateError::Volume {
-            name,
-            expected,
-            found,
-        }),
-    }
-}
-
-const SEALED_MAGIC: [u8; 8] = *b"\x89AIMsea\n";
 const MIRROR_MAGIC: [u8; 8] = *b"\x89AIMcur\n";
-
-/// A position as stored.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct PositionRecord {
-    epoch: U32,
-    reserved: U32,
-    file: U64,
-    lsn: U64,
-    digest: [u8; 32],
-}
-
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct SealedBody {
-    volume: [u8; 16],
-    sealed: PositionRecord,
-}
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -280,39 +148,15 @@ struct MirrorBody {
     reserved: [u8; 8],
 }
 
-const _: () = assert!(size_of::<PositionRecord>() == 56);
-const _: () = assert!(size_of::<SealedBody>() == 72);
 const _: () = assert!(size_of::<MirrorBody>() == 200);
-
-impl From<Position> for PositionRecord {
-    fn from(position: Position) -> Self {
-        Self {
-            epoch: position.epoch.get().into(),
-            reserved: 0.into(),
-            file: position.file.get().into(),
-            lsn: position.lsn.get().into(),
-            digest: position.digest,
-        }
-    }
-}
-
-impl PositionRecord {
-    fn parse(&self, name: &'static str) -> Result<Position, StateError> {
-        require_zero(name, self.reserved.as_bytes())?;
-        Ok(Position {
-            epoch: Epoch(self.epoch.get()),
-            file: FileNumber(self.file.get()),
-            lsn: Lsn(self.lsn.get()),
-            digest: self.digest,
-        })
-    }
-}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cursor::SealedCursor;
     use crate::fs::HostDirectory;
     use crate::state_file::tests::assert_exact;
+    use crate::units::{Epoch, FileNumber, Lsn};
 
     fn position(file: u64) -> Position {
         Position {

@@ -1,0 +1,22 @@
+//! How far a series has come: in the source's journal, and on the mirror.
+//!
+//! A [`Position`] is a place between two files of a series. The source keeps one (the last file
+//! that it sealed); the mirror keeps two and an intent:
+//!
+//! ```text
+//! series   ──── 1 ──── 2 ──── 3 ──── 4 ──── 5 ──── 6 ────▶
+//!                             │      │      │
+//!                       applied   intent   received
+//! ```
+//!
+//! `received`: durable on the mirror host, so the source may delete it. `intent`: the device may
+//! have been touched up to here. `applied`: durable on the device. Where intent and applied
+//! differ the device may be a mixture, until the files between them have been applied again.
+
+mod mirror;
+mod position;
+mod sealed;
+
+pub use mirror::{MirrorCursor, MirrorCursorFile};
+pub use position::Position;
+pub use sealed::SealedCursor;
