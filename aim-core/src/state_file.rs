@@ -1,7 +1,7 @@
 //! Small checksummed files that say who and how far: identities and cursors.
 //!
-//! Each is replaced as a whole by `write_atomic` of a [`Directory`], so it is the old or the new one
-//! after a crash. Layout: `docs/format.md`, "State files".
+//! Each is replaced as a whole by `write_atomic` of a [`Directory`], so after a crash it is the
+//! old or the new one. Layout: `docs/format.md`, "State files".
 //!
 //! ```text
 //! magic 8 B | version u32 | length u32 | body (fixed size) | xxh3-64 of all bytes before
