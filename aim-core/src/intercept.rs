@@ -68,7 +68,8 @@ pub trait Interceptor: Send + Sync + 'static {
 
     /// Ready when the journal holds everything up to and including `lsn` durably.
     ///
-    /// Those who wait together share one sync. Also ready when the volume no longer captures
+    /// Those who wait together share one sync. A flush may ask before it is completed, so that the
+    /// journal is synced beside the disk. Also ready when the volume no longer captures
     /// (passthrough): the local disk comes first, and the loss of capture is reported elsewhere.
     fn poll_durable(&self, lsn: Lsn, waker: &Waker) -> Poll<()>;
 }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::task::{Poll, Waker};
 
 use aim_core::intercept::{Admission, Interceptor, Outcome};
 use aim_core::request::{Operation, Request};
@@ -134,11 +135,15 @@ async fn perform(slots: &Slots<'_>, request: &Request, place: &mut Place) -> Res
         let landing = if has_payload { place.landing() } else { None };
         // a wait keeps the waker and takes nothing in: ask again when woken
         match interceptor.admit(request, landing, cx.waker()) {
-            Ok(admission) => std::task::Poll::Ready(admission),
-            Err(_) => std::task::Poll::Pending,
+            Ok(admission) => Poll::Ready(admission),
+            Err(_) => Poll::Pending,
         }
     })
     .await;
+    if let (Operation::Flush, Admission::Captured(ticket)) = (request.operation, &admission) {
+        // the journal is synced beside the disk, not after it; its answer is taken below
+        let _ = interceptor.poll_durable(ticket.lsn(), Waker::noop());
+    }
     let (offset, len) = (request.offset.get(), request.len.get());
     let done = match request.operation {
         Operation::Read => slots.disk.read(offset, payload, len as u32).await,

@@ -71,7 +71,7 @@ fn an_open_file_holds_the_device() {
 
 #[test]
 fn force_stops_a_mounted_device_after_its_file_system_is_synced() {
-    shell("modprobe ext4");
+    shell("modprobe ext4 && modprobe loop");
     let bench = Bench::new(64 * MIB, EVEN);
     let device = bench.path();
     let mount = tempfile::tempdir_in("/run").unwrap();
