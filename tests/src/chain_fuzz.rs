@@ -211,6 +211,7 @@ fn volume() -> VolumeIdentity {
     VolumeIdentity {
         id: VolumeId([0xc4; 16]),
         epoch: Epoch(2),
-        devices: vec![device(1, 1 << 20, 512), device(2, 1 << 20, 4096)],
+        // small blocks make small payloads, and more inputs in the same time
+        devices: vec![device(1, 1 << 20, 512), device(2, 1 << 18, 512)],
     }
 }
