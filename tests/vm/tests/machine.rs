@@ -97,7 +97,7 @@ fn two_guests_reach_each_other_over_a_link() {
     let [here, there] = link.ends(["10.7.0.1/24", "10.7.0.2/24"]);
     let silent = guest("sleep 1000").link(there);
     let silent = silent.spawn(io::sink(), io::sink()).expect("a guest");
-    let knocking = guest("until ping -q -c 1 -W 1 10.7.0.2; do :; done").link(here);
+    let knocking = guest("until busybox ping -q -c 1 -W 1 10.7.0.2; do :; done").link(here);
     let exit = knocking
         .spawn(io::sink(), io::stderr())
         .expect("a guest")
