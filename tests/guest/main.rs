@@ -1,10 +1,20 @@
-//! Tests on real parts: a real ublk device, real file systems, the program `aim` itself.
+//! Tests on real parts: a real ublk device, real file systems, a real sshd, the program `aim`.
 //!
 //! `cargo xtask test` runs them in guests. They share the disks, so they run one after another.
+//! A test of the whole way ends by [`pair::Pair::end`]: everything stopped, the disks the same byte
+//! for byte, nothing left in the folders.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod daemon;
 mod environment;
+mod filesystems;
+mod load;
 mod machine;
+mod pair;
+mod partitions;
+mod ranges;
 mod refusals;
+mod restarts;
+mod sshd;
 mod ublk;

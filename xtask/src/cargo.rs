@@ -25,7 +25,7 @@ pub(crate) fn cargo<'a>(words: impl IntoIterator<Item = &'a str>) -> Command {
     command
 }
 
-/// Runs `command` to its end; an error if it fails.
+/// Runs cargo to its end; an error if it fails.
 pub(crate) fn must(command: &mut Command) -> Result<()> {
     let status = command.status()?;
     if status.success() {
@@ -44,17 +44,43 @@ pub(crate) fn stream(command: &mut Command, mut to: impl Write) -> Result<ExitSt
     Ok(child.wait()?)
 }
 
-/// Builds the workspace and returns the path of the program `name`.
+/// What an executable is for: a program and the tests inside of it bear the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Program,
+    Tests,
+}
+
+/// Builds everything in the workspace once, and returns the path of the program `name`.
 pub(crate) fn build_program(name: &str) -> Result<PathBuf> {
-    must(&mut cargo(["build", "--workspace", "--locked"]))?;
+    // All targets, so that the tests find the dependencies built with the features that they ask.
+    let words = ["build", "--workspace", "--all-targets", "--locked"];
+    executable(&words, name, Purpose::Program)
+}
+
+/// Builds the programs of the workspace, no tests, and returns the path of the one called `name`.
+pub(crate) fn build_binaries(name: &str) -> Result<PathBuf> {
     executable(
-        &["build", "--locked", "--package", "aim-cli", "--bin", name],
+        &["build", "--workspace", "--bins", "--locked"],
         name,
+        Purpose::Program,
     )
 }
 
-/// Builds with cargo's `words` and returns the path of the executable of the target `name`.
-pub(crate) fn executable(words: &[&str], name: &str) -> Result<PathBuf> {
+/// Builds the test program `name`, which plain `cargo test` leaves out.
+pub(crate) fn build_tests(name: &str) -> Result<PathBuf> {
+    let words = [
+        "test",
+        "--workspace",
+        "--locked",
+        "--no-run",
+        "--test",
+        name,
+    ];
+    executable(&words, name, Purpose::Tests)
+}
+
+fn executable(words: &[&str], name: &str, purpose: Purpose) -> Result<PathBuf> {
     let mut command = cargo(words.iter().copied());
     command
         .arg("--message-format=json-render-diagnostics")
@@ -64,17 +90,20 @@ pub(crate) fn executable(words: &[&str], name: &str) -> Result<PathBuf> {
         return Err(format!("{} failed ({})", words_of(&command), output.status).into());
     }
     let messages = String::from_utf8(output.stdout)?;
-    executable_in(&messages, name)
+    executable_in(&messages, name, purpose)
         .ok_or_else(|| format!("{} built no executable {name}", words_of(&command)).into())
 }
 
-/// Finds the message of the artifact `name`. The two fields looked for hold plain text.
-fn executable_in(messages: &str, name: &str) -> Option<PathBuf> {
+/// Finds the message of the artifact `name`. The fields looked for hold plain text.
+fn executable_in(messages: &str, name: &str, purpose: Purpose) -> Option<PathBuf> {
     let named = format!(r#""name":"{name}""#);
-    let mut artifacts = messages.lines().filter(|message| message.contains(&named));
-    artifacts.find_map(|message| {
+    let tests = format!(r#""test":{}}}"#, purpose == Purpose::Tests);
+    let mut lines = messages.lines();
+    lines.find_map(|message| {
         let (_, rest) = message.split_once(r#""executable":""#)?;
-        rest.split_once('"').map(|(path, _)| PathBuf::from(path))
+        let (path, _) = rest.split_once('"')?;
+        let wanted = message.contains(&named) && message.contains(&tests);
+        wanted.then(|| PathBuf::from(path))
     })
 }
 
@@ -102,14 +131,21 @@ mod tests {
 
     #[test]
     fn the_executable_of_the_right_artifact_is_found() {
-        let messages = concat!(
-            r#"{"reason":"compiler-artifact","target":{"name":"it"},"executable":"/a"}"#,
-            "\n",
-            r#"{"reason":"compiler-artifact","target":{"name":"guest"},"executable":null}"#,
-            "\n",
-            r#"{"reason":"compiler-artifact","target":{"name":"guest"},"executable":"/b"}"#,
-        );
-        assert_eq!(executable_in(messages, "guest"), Some(PathBuf::from("/b")));
-        assert_eq!(executable_in(messages, "other"), None);
+        let message = |name: &str, tests: bool, executable: &str| {
+            format!(
+                r#"{{"target":{{"name":"{name}"}},"profile":{{"test":{tests}}},"executable":{executable}}}"#
+            )
+        };
+        let messages = [
+            message("it", true, r#""/a""#),
+            message("aim", false, "null"),
+            message("aim", true, r#""/b""#),
+            message("aim", false, r#""/c""#),
+        ]
+        .join("\n");
+        let found = |name, purpose| executable_in(&messages, name, purpose);
+        assert_eq!(found("aim", Purpose::Program), Some(PathBuf::from("/c")));
+        assert_eq!(found("aim", Purpose::Tests), Some(PathBuf::from("/b")));
+        assert_eq!(found("it", Purpose::Program), None);
     }
 }

@@ -27,8 +27,7 @@ pub(crate) fn run() -> Result<Outcome> {
     setup::packages()?;
     let image = setup::kernel(Kernel::default())?;
     step("Building aim");
-    let words = ["build", "--locked", "--package", "aim-cli", "--bin", "aim"];
-    let aim = cargo::executable(&words, "aim")?;
+    let aim = cargo::build_binaries("aim")?;
     let start = Instant::now();
     let folder = Folder::create()?;
 

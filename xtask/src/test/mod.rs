@@ -9,7 +9,7 @@ use std::time::Instant;
 use aim_vm::{Accel, Kernel};
 use clap::Args;
 
-use crate::cargo::{build_program, cargo, executable, stream};
+use crate::cargo::{build_program, build_tests, cargo, stream};
 use crate::fuzz;
 use crate::outcome::{Outcome, Result};
 use crate::progress::{complain, detail, spelled, step};
@@ -52,18 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     if !options.guest_only {
         run.on_the_host()?;
     }
-    let guest_tests = executable(
-        &[
-            "test",
-            "--locked",
-            "--package",
-            "aim-tests",
-            "--test",
-            "guest",
-            "--no-run",
-        ],
-        "guest",
-    )?;
+    let guest_tests = build_tests("guest")?;
     let programs = guest::Programs {
         tests: guest_tests,
         aim,
