@@ -11,6 +11,7 @@ mod far;
 mod host;
 mod logging;
 mod output;
+mod progress;
 mod state;
 mod time;
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::args::{Output, WaitArgs};
@@ -11,6 +12,7 @@ use crate::daemon::{MirrorReport, Report, State, VolumeReport, ask};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
 use crate::output;
+use crate::progress;
 
 /// How often the daemon is asked.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -21,10 +23,13 @@ pub(crate) fn wait(args: &WaitArgs, out: &Output) -> Outcome {
     let socket = config.socket();
     let started = Instant::now();
     let mut goal = None;
+    let bar = progress::transactions(out, 0);
     loop {
         let report = ask(&socket)?.ok_or_else(|| no_daemon(&socket))?;
         let step = look(&config, &args.name, &report, &mut goal)?;
+        step.show(&bar);
         if let Step::Done { lsn } = step {
+            bar.finish_and_clear();
             return done(&args.name, lsn, started.elapsed(), out);
         }
         if let Some(timeout) = args.timeout
@@ -46,6 +51,22 @@ enum Step {
         goal: Option<u64>,
         trouble: Option<String>,
     },
+}
+
+impl Step {
+    /// Moves the bar, and says what is in the way.
+    fn show(&self, bar: &ProgressBar) {
+        if let Self::Behind {
+            at: Some(at),
+            goal: Some(goal),
+            trouble,
+        } = self
+        {
+            bar.set_length(*goal);
+            bar.set_position(*at);
+            bar.set_message(trouble.clone().unwrap_or_default());
+        }
+    }
 }
 
 fn look(config: &Config, name: &str, report: &Report, goal: &mut Option<u64>) -> Outcome<Step> {

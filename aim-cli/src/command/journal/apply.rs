@@ -22,6 +22,7 @@ use crate::disk;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem, exit_of};
 use crate::output;
+use crate::progress;
 
 /// What was done, or would be.
 #[derive(Debug, Default, Serialize)]
@@ -42,9 +43,13 @@ struct Done {
 pub(super) fn apply(args: &JournalApplyArgs, out: &Output) -> Outcome {
     let paths = files::find_sealed(&args.paths)?;
     let mut run = Run::start(args, &paths[0])?;
-    for path in &paths {
+    let sizes: Vec<u64> = paths.iter().map(|path| size(path)).collect();
+    let bar = progress::bytes(out, sizes.iter().sum());
+    for (path, size) in paths.iter().zip(&sizes) {
         run.apply(path)?;
+        bar.inc(*size);
     }
+    bar.finish_and_clear();
     let done = run.done;
     if out.json {
         output::json(&done)?;
@@ -67,6 +72,11 @@ pub(super) fn apply(args: &JournalApplyArgs, out: &Output) -> Outcome {
         ))?;
     }
     Ok(Exit::Success)
+}
+
+/// Length of a file, for the progress.
+fn size(path: &Path) -> u64 {
+    path.metadata().map_or(0, |facts| facts.len())
 }
 
 /// A replay whose cursor lives only as long as the command.

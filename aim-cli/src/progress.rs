@@ -1,0 +1,32 @@
+//! Progress of what takes a while, for people: on stderr, and only where that is a terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::args::Output;
+
+/// A bar up to `total` transactions; shows nothing with `--json` or without a terminal.
+pub(crate) fn transactions(out: &Output, total: u64) -> ProgressBar {
+    bar(
+        out,
+        total,
+        "{bar:30} {pos}/{len} transactions, {elapsed}, {msg}",
+    )
+}
+
+/// A bar up to `total` bytes of journal files; shows nothing with `--json` or without a terminal.
+pub(crate) fn bytes(out: &Output, total: u64) -> ProgressBar {
+    let line = "{bar:30} {binary_bytes}/{binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+    bar(out, total, line)
+}
+
+fn bar(out: &Output, total: u64, line: &str) -> ProgressBar {
+    if out.json {
+        return ProgressBar::hidden();
+    }
+    // indicatif draws on stderr, and not at all where that is no terminal
+    let bar = ProgressBar::new(total);
+    match ProgressStyle::with_template(line) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
