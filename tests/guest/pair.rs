@@ -126,10 +126,12 @@ pub(crate) fn prepare() {
     let (source, mirror, journal) = (source.display(), mirror.display(), journal.display());
     shell(&format!(
         "modprobe ublk_drv
-         for place in {MOUNT} {FOLDER}; do
-             mkdir -p $place
-             while mountpoint -q $place; do umount $place; done
+         # what a test that failed has left behind must not make the next one fail, too
+         dmsetup remove --force aimgroup-one 2> /dev/null || true
+         for disk in {source} {mirror} {journal} /dev/ublkb; do
+             grep \"^$disk\" /proc/mounts | cut -d ' ' -f 2 | xargs -r umount || true
          done
+         mkdir -p {MOUNT} {FOLDER}
          rm -rf /run/aim-source /run/aim-mirror
          blkdiscard -f -z {source}; blkdiscard -f -z {mirror}
          mkfs.ext4 -q -F {journal}; mount {journal} {FOLDER}
