@@ -40,6 +40,8 @@ struct Shared {
     fault: Mutex<Option<Fault>>,
     children: Mutex<Vec<Child>>,
     reached: Mutex<Sender<()>>,
+    /// Both ends of the lines that were frozen.
+    frozen: Mutex<Vec<(TcpStream, UnixStream)>>,
 }
 
 impl Sshd {
@@ -75,6 +77,7 @@ impl Sshd {
             fault: Mutex::new(None),
             children: Mutex::default(),
             reached: Mutex::new(sender),
+            frozen: Mutex::default(),
         });
         let server = Arc::clone(&shared);
         thread::spawn(move || {
@@ -215,11 +218,9 @@ impl Shared {
         // the test may have ended without waiting
         let _ = self.reached.lock().unwrap().send(());
         if matches!(fault, Fault::FreezeAfter(_)) {
-            // until the client gives up or the server is killed
-            drop(server.read(&mut [0]));
-            while let Ok(1..) = client.peek(&mut [0]) {
-                thread::park_timeout(Duration::from_millis(20));
-            }
+            // open, and nobody reads: a byte taken here would be missing from what the server
+            // says to the client, which would see a broken stream instead of a frozen one
+            self.frozen.lock().unwrap().push((client, server));
         }
     }
 
