@@ -7,10 +7,11 @@ use super::place::{Standing, standing};
 use super::{ReplayError, Summary};
 use crate::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use crate::device::{BlockDevice, check_range};
+use crate::failpoint::{Failpoint, reach};
 use crate::format::{Iocb, Kind};
 use crate::identity::VolumeIdentity;
 use crate::journal::VerifiedFile;
-use crate::state_file::StateError;
+use crate::state_file::{StateError, StateFile};
 
 /// Applies verified files in order to the devices of a mirror. The protocol is described in the
 /// [module](super).
@@ -111,11 +112,13 @@ impl Replay {
             return Ok(summary);
         }
         self.note_intent(summary.reached)?;
+        pass(Failpoint::ApplyIntent)?;
         // an interrupted run may have left something
         self.batch.clear();
         for file in next {
             self.apply_transactions(file, &mut summary)?;
         }
+        pass(Failpoint::ApplyWritten)?;
         for (device, opened) in self.devices.iter().enumerate() {
             opened.sync().map_err(|source| ReplayError::Device {
                 what: "syncing",
@@ -123,7 +126,9 @@ impl Replay {
                 source,
             })?;
         }
+        pass(Failpoint::ApplySynced)?;
         self.note_applied(&summary)?;
+        pass(Failpoint::ApplyCursor)?;
         Ok(summary)
     }
 
@@ -250,4 +255,11 @@ impl Replay {
         });
         noted.map(drop).map_err(ReplayError::Cursor)
     }
+}
+
+fn pass(point: Failpoint) -> Result<(), ReplayError> {
+    reach(point).map_err(|source| {
+        let name = MirrorCursor::NAME;
+        ReplayError::Cursor(StateError::Io { name, source })
+    })
 }
