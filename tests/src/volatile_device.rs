@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aim_core::device::{BlockDevice, check_range};
+use aim_core::device::{BlockDevice, WriteRun, check_range};
 use aim_core::units::{ByteLen, ByteOffset};
 
 use crate::{Power, Rng, Step};
@@ -36,6 +36,7 @@ struct State {
     current: Vec<u8>,
     /// All that was written to a sector since the last sync, oldest first.
     unsynced: BTreeMap<usize, Vec<Sector>>,
+    skips_syncs: bool,
 }
 
 impl VolatileDevice {
@@ -51,6 +52,7 @@ impl VolatileDevice {
                 durable: zeroes.clone(),
                 current: zeroes,
                 unsynced: BTreeMap::new(),
+                skips_syncs: false,
             }),
         })
     }
@@ -63,6 +65,19 @@ impl VolatileDevice {
     /// What a power cut would certainly leave of sectors that nobody wrote since the last sync.
     pub fn durable_content(&self) -> Vec<u8> {
         self.lock().durable.clone()
+    }
+
+    /// Alters a byte on the medium, as a decaying disk does.
+    pub fn decay(&self, offset: usize, flipped: u8) {
+        let state = &mut *self.lock();
+        state.current[offset] ^= flipped;
+        state.durable[offset] ^= flipped;
+    }
+
+    /// Only claims to sync from here on, or does it again: what stands for code that leaves the
+    /// sync out.
+    pub fn skip_syncs(&self, skip: bool) {
+        self.lock().skips_syncs = skip;
     }
 
     /// Forgets what a power cut makes it forget.
@@ -129,6 +144,17 @@ impl BlockDevice for VolatileDevice {
         self.change("device write", offset, data)
     }
 
+    /// In any order, as is allowed.
+    fn write_batch(&self, writes: &[WriteRun<'_>]) -> io::Result<()> {
+        let mut order: Vec<_> = writes.iter().collect();
+        for index in (1..order.len()).rev() {
+            let other = self.lock().rng.below(index as u64 + 1) as usize;
+            order.swap(index, other);
+        }
+        let mut writes = order.into_iter();
+        writes.try_for_each(|run| self.write(run.offset, run.data))
+    }
+
     fn write_zeroes(&self, offset: ByteOffset, len: ByteLen, _unmap: bool) -> io::Result<()> {
         check_range(self, offset, len)?;
         self.change("device zeroes", offset, &vec![0; len.get() as usize])
@@ -137,6 +163,7 @@ impl BlockDevice for VolatileDevice {
     fn sync(&self) -> io::Result<()> {
         let state = &mut *self.lock();
         match self.power.step("device sync") {
+            Step::Go if state.skips_syncs => Ok(()),
             Step::Go => {
                 for sector in std::mem::take(&mut state.unsynced).into_keys() {
                     let synced = sector * SECTOR_BYTES..(sector + 1) * SECTOR_BYTES;
