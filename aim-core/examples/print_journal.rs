@@ -96,6 +96,10 @@ fn print_iocb(iocb: &Iocb) {
         Kind::Discard => "discard",
         Kind::Flush => "flush",
         Kind::Void => "void",
+        Kind::Verify { .. } => "verify",
+        Kind::GroupBegin { hole: false } => "group begin",
+        Kind::GroupBegin { hole: true } => "group begin, behind a hole",
+        Kind::GroupEnd => "group end",
     };
     let fua = if iocb.fua { ", FUA" } else { "" };
     print!(
@@ -104,7 +108,7 @@ fn print_iocb(iocb: &Iocb) {
         seconds(iocb.time.get()),
         iocb.device
     );
-    if iocb.kind != Kind::Flush {
+    if iocb.len.get() != 0 {
         print!("  {} bytes at {}", iocb.len, iocb.offset);
     }
     if let Some(payload) = &iocb.payload {

@@ -79,7 +79,7 @@ impl Source {
                 match iocb.kind {
                     Kind::Write => file.read_payload(iocb, range).unwrap(),
                     Kind::WriteZeroes { .. } | Kind::Discard => range.fill(0),
-                    Kind::Flush | Kind::Void => {}
+                    _ => {}
                 }
             }
         }

@@ -52,7 +52,7 @@ fn altered_files_are_believed_only_where_they_are_right() {
         let mut bytes = seeds[round % seeds.len()].1.clone();
         for _ in 0..=rng.below(3) {
             // where the structures are, more often than elsewhere
-            let places = [bytes.len(), 216, 1024, 4096 + 1024];
+            let places = [bytes.len(), 232, 1024, 4096 + 1024];
             let end = places[rng.below(4) as usize].min(bytes.len());
             let start = if end > 4096 && rng.chance(2) { 4096 } else { 0 };
             let place = start + rng.below((end - start) as u64) as usize;

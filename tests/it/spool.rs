@@ -105,6 +105,7 @@ fn the_sealed_cursor_is_the_old_or_the_new_one() {
         file: FileNumber(file),
         lsn: Lsn(file),
         digest: [file as u8; 32],
+        open_group: Lsn(0),
     };
     cut_everywhere(
         |root| {

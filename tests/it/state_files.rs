@@ -15,6 +15,15 @@ fn position(file: u64) -> Position {
         file: FileNumber(file),
         lsn: Lsn(file * 0x1000),
         digest: [file as u8; 32],
+        open_group: Lsn(0),
+    }
+}
+
+/// A position in a group, which the source and the received files can be in.
+fn position_in_group(file: u64) -> Position {
+    Position {
+        open_group: Lsn(file * 0x1000 - 0xff),
+        ..position(file)
     }
 }
 
@@ -57,7 +66,7 @@ fn mirror_id() {
 fn sealed_cursor() {
     let value = SealedCursor {
         volume: VOLUME,
-        sealed: position(9),
+        sealed: position_in_group(9),
     };
     assert_golden(include_bytes!("../golden/state/sealed.cursor"), &value);
 }
@@ -66,7 +75,7 @@ fn sealed_cursor() {
 fn mirror_cursor() {
     let value = MirrorCursor {
         volume: VOLUME,
-        received: position(9),
+        received: position_in_group(9),
         intent: position(8),
         applied: position(7),
         applied_time: Timestamp(1_700_000_000_123_456_789),

@@ -151,6 +151,7 @@ impl PlainChain {
                     header.number.get() == before.file.get() + 1
                         && header.first_lsn.get() == before.lsn.get() + 1
                         && header.previous == before.digest
+                        && header.open_group == before.open_group
                         && header.volume.epoch >= before.epoch
                 });
             let is_behind = is_same

@@ -126,6 +126,7 @@ fn assert_written_again(file: &VerifiedFile, bytes: &[u8]) {
             file: FileNumber(header.number.get() - 1),
             lsn: Lsn(header.first_lsn.get() - 1),
             digest: header.previous,
+            open_group: header.open_group,
         },
         iocb_capacity: capacity,
         target_size: ByteLen(u64::MAX),

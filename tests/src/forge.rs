@@ -4,7 +4,7 @@
 use aim_core::cursor::Position;
 use aim_core::format::checksum::payload_checksum;
 use aim_core::format::limits::IOCB_BYTES;
-use aim_core::format::{Header, Iocb, Kind, Layout, Payload, Seal};
+use aim_core::format::{GROUPS, Header, Iocb, Kind, Layout, Payload, Seal};
 use aim_core::identity::VolumeIdentity;
 use aim_core::units::{ByteLen, ByteOffset, DeviceId, Epoch, FileNumber, Lsn, Timestamp, VolumeId};
 
@@ -69,7 +69,8 @@ pub fn forge_file(choices: &mut Choices<'_>, volume: &VolumeIdentity, after: Pos
     let mut header = forge_header(choices, volume, after);
     let count = 1 + u32::from(choices.byte()) % 12;
     header.layout = Layout::with_capacity(count);
-    let (iocbs, data) = forge_content(choices, volume, &header, count);
+    let (iocbs, data, groups) = forge_content(choices, volume, &header, count);
+    header.incompatible = choices.mostly(u64::from(groups.are_used) * GROUPS);
     let total = header.layout.data_offset + data.len() as u64;
     let first = header.first_lsn.get();
     let mut seal = Seal {
@@ -79,6 +80,7 @@ pub fn forge_file(choices: &mut Choices<'_>, volume: &VolumeIdentity, after: Pos
         data_len: ByteLen(choices.mostly(data.len() as u64)),
         total_size: ByteLen(choices.mostly(total)),
         sealed: Timestamp(choices.mostly(u64::MAX)),
+        open_group: Lsn(choices.mostly(groups.open.get())),
     };
     header.layout.iocb_offset = choices.mostly(header.layout.iocb_offset);
     header.layout.data_offset = choices.mostly(header.layout.data_offset);
@@ -112,26 +114,46 @@ fn forge_header(choices: &mut Choices<'_>, volume: &VolumeIdentity, after: Posit
         number: FileNumber(choices.mostly(after.file.get() + 1)),
         first_lsn: Lsn(choices.mostly(after.lsn.get() + 1)),
         previous,
+        incompatible: 0,
+        open_group: Lsn(choices.mostly(after.open_group.get())),
         layout: Layout::with_capacity(1),
         created: Timestamp(choices.mostly(0)),
         seal: None,
     }
 }
 
-/// IOCBs and the payloads that belong to them.
+/// What the records of a file do to groups.
+struct Groups {
+    /// The one that is open behind them; 0: none.
+    open: Lsn,
+    /// Whether the file needs the feature.
+    are_used: bool,
+}
+
+/// IOCBs, the payloads that belong to them, and the groups in them.
 fn forge_content(
     choices: &mut Choices<'_>,
     volume: &VolumeIdentity,
     header: &Header,
     count: u32,
-) -> (Vec<u8>, Vec<u8>) {
+) -> (Vec<u8>, Vec<u8>, Groups) {
+    let mut groups = Groups {
+        open: header.open_group,
+        are_used: header.open_group != Lsn(0),
+    };
     let mut iocbs = Vec::with_capacity(count as usize * IOCB_BYTES);
     let mut data = Vec::new();
     for index in 0..u64::from(count) {
         let place = header.layout.data_offset + data.len() as u64;
-        let mut iocb = forge_iocb(choices, volume, place);
         let lsn = header.first_lsn.get().wrapping_add(index);
+        let mut iocb = forge_iocb(choices, volume, place, groups.open);
         iocb.lsn = Lsn(choices.mostly(lsn));
+        groups.are_used |= iocb.kind.needs_groups();
+        match iocb.kind {
+            Kind::GroupBegin { .. } => groups.open = iocb.lsn,
+            Kind::GroupEnd => groups.open = Lsn(0),
+            _ => {}
+        }
         if let Some(payload) = &mut iocb.payload {
             let bytes = vec![choices.byte(); payload.stored_size as usize];
             payload.checksum = choices.mostly(payload_checksum(&bytes));
@@ -140,11 +162,16 @@ fn forge_content(
         }
         iocbs.extend_from_slice(&iocb.encode(header.file_seed()));
     }
-    (iocbs, data)
+    (iocbs, data, groups)
 }
 
-fn forge_iocb(choices: &mut Choices<'_>, volume: &VolumeIdentity, place: u64) -> Iocb {
-    let device = choices.below(volume.devices.len() as u64);
+fn forge_iocb(
+    choices: &mut Choices<'_>,
+    volume: &VolumeIdentity,
+    place: u64,
+    open_group: Lsn,
+) -> Iocb {
+    let mut device = choices.below(volume.devices.len() as u64);
     let identity = &volume.devices[device as usize];
     let block = u64::from(identity.block_size);
     let blocks = identity.size.get() / block;
@@ -153,15 +180,26 @@ fn forge_iocb(choices: &mut Choices<'_>, volume: &VolumeIdentity, place: u64) ->
         first * block,
         (1 + choices.below(8).min(blocks - first - 1)) * block,
     );
-    let kind = match choices.byte() % 8 {
-        0 => Kind::Flush,
-        1 => Kind::Discard,
-        2 => Kind::WriteZeroes { unmap: true },
-        3 => Kind::Void,
+    let kind = match choices.byte() % 16 {
+        0 | 8 => Kind::Flush,
+        1 | 9 => Kind::Discard,
+        2 | 10 => Kind::WriteZeroes { unmap: true },
+        3 | 11 => Kind::Void,
+        4 => Kind::Verify {
+            digest: choices.number(),
+        },
+        12 => match choices.mostly(open_group.get()) {
+            0 => Kind::GroupBegin {
+                hole: choices.byte() == 0,
+            },
+            _ => Kind::GroupEnd,
+        },
         _ => Kind::Write,
     };
-    if kind == Kind::Flush {
-        (offset, len) = (0, 0);
+    match kind {
+        Kind::Flush => (offset, len) = (0, 0),
+        Kind::GroupBegin { .. } | Kind::GroupEnd => (device, offset, len) = (0, 0, 0),
+        _ => {}
     }
     Iocb {
         lsn: Lsn(0),

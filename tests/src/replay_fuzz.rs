@@ -87,7 +87,9 @@ fn next_file(choices: &mut Choices<'_>, scene: &Scene, earlier: &[Vec<u8>]) -> V
             let len = usize::from(choices.byte()) << 5;
             choices.bytes(len).to_vec()
         }
-        0x10 if !earlier.is_empty() => earlier[usize::from(choices.byte()) % earlier.len()].clone(),
+        0x10 | 0x11 if !earlier.is_empty() => {
+            earlier[usize::from(choices.byte()) % earlier.len()].clone()
+        }
         0x20 => {
             let mut bytes = forge_file(choices, &scene.volume, applied);
             for _ in 0..=choices.byte() % 4 {

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use aim_core::cursor::Position;
 use aim_core::format::Kind;
+use aim_core::format::checksum::payload_checksum;
 use aim_core::fs::Directory;
 use aim_core::identity::VolumeIdentity;
 use aim_core::journal::{FileName, OpenFile, OpenSpec, Record, VerifiedFile};
-use aim_core::units::{ByteLen, ByteOffset, Timestamp};
+use aim_core::units::{ByteLen, ByteOffset, Lsn, Timestamp};
 
 use crate::{MemFileSystem, Power, Rng};
 
@@ -48,6 +49,19 @@ struct Transaction {
     offset: u64,
     len: u64,
     payload: Vec<u8>,
+}
+
+impl Transaction {
+    /// One end of a group.
+    fn mark(kind: Kind) -> Self {
+        Self {
+            device: 0,
+            kind,
+            offset: 0,
+            len: 0,
+            payload: Vec::new(),
+        }
+    }
 }
 
 impl Series {
@@ -91,8 +105,18 @@ impl Series {
         self.identity = identity;
     }
 
-    /// Writes and seals the next file, of `count` random transactions.
+    /// Writes and seals the next file, of `count` random transactions. It ends outside of a group.
     pub fn next_file(&mut self, count: u32) -> SeriesFile {
+        self.write_file(count, false)
+    }
+
+    /// Writes and seals the next file, of `count` random transactions, which ends in a group: in
+    /// the one that is open or in one that begins in it.
+    pub fn next_file_in_group(&mut self, count: u32) -> SeriesFile {
+        self.write_file(count, true)
+    }
+
+    fn write_file(&mut self, count: u32, ends_in_group: bool) -> SeriesFile {
         let spec = OpenSpec {
             volume: self.identity.clone(),
             after: self.position,
@@ -102,8 +126,16 @@ impl Series {
             floor: Timestamp(self.time),
         };
         let mut open = OpenFile::create(&*self.folder, &spec).unwrap();
-        for _ in 0..count {
-            let transaction = self.random_transaction();
+        for left in (0..count).rev() {
+            let is_in_group = open.open_group() != Lsn(0);
+            let transaction = match (is_in_group, ends_in_group, left) {
+                (true, false, 0) => Transaction::mark(Kind::GroupEnd),
+                // an earlier end must leave room for another begin
+                (true, _, 1..) if self.rng.chance(10) => Transaction::mark(Kind::GroupEnd),
+                (false, true, 0) => self.group_begin(),
+                (false, _, 1..) if self.rng.chance(10) => self.group_begin(),
+                _ => self.random_transaction(),
+            };
             self.time += self.rng.below(1000);
             let record = Record {
                 lsn: open.last_lsn().next(),
@@ -135,6 +167,12 @@ impl Series {
         VerifiedFile::open(opened).unwrap()
     }
 
+    fn group_begin(&mut self) -> Transaction {
+        Transaction::mark(Kind::GroupBegin {
+            hole: self.rng.chance(2),
+        })
+    }
+
     /// Something that can happen to a disk; ranges are small, so that they often overlap.
     fn random_transaction(&mut self) -> Transaction {
         let device = self.rng.below(self.identity.devices.len() as u64) as u16;
@@ -149,7 +187,7 @@ impl Series {
             len: (1 + self.rng.below((blocks - first).min(8))) * block,
             payload: Vec::new(),
         };
-        match self.rng.below(10) {
+        match self.rng.below(11) {
             0 => {
                 (transaction.kind, transaction.offset, transaction.len) = (Kind::Flush, 0, 0);
             }
@@ -159,6 +197,12 @@ impl Series {
                 transaction.kind = Kind::WriteZeroes { unmap };
             }
             3 => transaction.kind = Kind::Void,
+            4 => {
+                let device = &self.devices[usize::from(device)];
+                let range = &device[transaction.offset as usize..][..transaction.len as usize];
+                let digest = payload_checksum(range);
+                transaction.kind = Kind::Verify { digest };
+            }
             _ => {
                 transaction.payload = vec![0; transaction.len as usize];
                 self.rng.fill(&mut transaction.payload);
@@ -173,7 +217,7 @@ impl Series {
         match transaction.kind {
             Kind::Write => range.copy_from_slice(&transaction.payload),
             Kind::WriteZeroes { .. } | Kind::Discard => range.fill(0),
-            Kind::Flush | Kind::Void => {}
+            _ => {}
         }
     }
 }

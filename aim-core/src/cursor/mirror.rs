@@ -21,9 +21,9 @@ pub struct MirrorCursor {
     /// The last file that is verified and durable on the mirror host. Never before `applied`.
     pub received: Position,
     /// The mirror's devices may have been touched up to here. Never before `applied`; equal to
-    /// it at rest.
+    /// it at rest. Never in a group.
     pub intent: Position,
-    /// The last file whose every transaction is durable on the mirror's devices.
+    /// The last file whose every transaction is durable on the mirror's devices. Never in a group.
     pub applied: Position,
     /// Time of the newest applied transaction; 0 before the first.
     pub applied_time: Timestamp,
@@ -73,6 +73,12 @@ impl StateFile for MirrorCursor {
             require_value(Self::NAME, field, position.lsn.get(), |lsn| {
                 lsn >= applied.lsn.get()
             })?;
+        }
+        for (field, position) in [
+            ("the intent's open_group", intent),
+            ("applied's open_group", applied),
+        ] {
+            require_value(Self::NAME, field, position.open_group.get(), |lsn| lsn == 0)?;
         }
         Ok(Self {
             volume: VolumeId(body.volume),
@@ -148,7 +154,7 @@ struct MirrorBody {
     reserved: [u8; 8],
 }
 
-const _: () = assert!(size_of::<MirrorBody>() == 200);
+const _: () = assert!(size_of::<MirrorBody>() == 224);
 
 #[cfg(test)]
 mod tests {
@@ -164,6 +170,7 @@ mod tests {
             file: FileNumber(file),
             lsn: Lsn(file * 100),
             digest: [file as u8; 32],
+            open_group: Lsn(0),
         }
     }
 

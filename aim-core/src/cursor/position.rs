@@ -5,7 +5,7 @@ use std::fmt;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::state_file::{StateError, require_zero};
+use crate::state_file::{StateError, require_value, require_zero};
 use crate::units::{Epoch, FileNumber, Lsn};
 
 /// A place in a series: just behind a sealed file. [`Position::START`] is before the first one.
@@ -20,6 +20,8 @@ pub struct Position {
     /// Digest of the file, which the next one must name as its predecessor's; zeroes at the
     /// start.
     pub digest: [u8; 32],
+    /// LSN of the group begin of the group that is open here; 0: none.
+    pub open_group: Lsn,
 }
 
 impl Position {
@@ -29,11 +31,17 @@ impl Position {
         file: FileNumber(0),
         lsn: Lsn(0),
         digest: [0; 32],
+        open_group: Lsn(0),
     };
 
     /// Whether no file lies before it.
     pub fn is_start(&self) -> bool {
         *self == Self::START
+    }
+
+    /// Whether it lies in a group, where a mirror never stands still.
+    pub const fn is_in_group(&self) -> bool {
+        self.open_group.get() != 0
     }
 }
 
@@ -46,6 +54,10 @@ impl fmt::Display for Position {
                 "file {} (epoch {}, LSN {})",
                 self.file, self.epoch, self.lsn
             ),
+        }?;
+        match self.is_in_group() {
+            true => write!(f, " in the group of LSN {}", self.open_group),
+            false => Ok(()),
         }
     }
 }
@@ -68,10 +80,11 @@ pub(super) struct PositionRecord {
     reserved: U32,
     file: U64,
     lsn: U64,
+    open_group: U64,
     digest: [u8; 32],
 }
 
-const _: () = assert!(size_of::<PositionRecord>() == 56);
+const _: () = assert!(size_of::<PositionRecord>() == 64);
 
 impl From<Position> for PositionRecord {
     fn from(position: Position) -> Self {
@@ -80,6 +93,7 @@ impl From<Position> for PositionRecord {
             reserved: 0.into(),
             file: position.file.get().into(),
             lsn: position.lsn.get().into(),
+            open_group: position.open_group.get().into(),
             digest: position.digest,
         }
     }
@@ -88,10 +102,14 @@ impl From<Position> for PositionRecord {
 impl PositionRecord {
     pub(super) fn parse(&self, name: &'static str) -> Result<Position, StateError> {
         require_zero(name, self.reserved.as_bytes())?;
+        require_value(name, "open_group", self.open_group.get(), |begin| {
+            begin <= self.lsn.get()
+        })?;
         Ok(Position {
             epoch: Epoch(self.epoch.get()),
             file: FileNumber(self.file.get()),
             lsn: Lsn(self.lsn.get()),
+            open_group: Lsn(self.open_group.get()),
             digest: self.digest,
         })
     }

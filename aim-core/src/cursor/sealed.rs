@@ -52,4 +52,4 @@ struct SealedBody {
     sealed: PositionRecord,
 }
 
-const _: () = assert!(size_of::<SealedBody>() == 72);
+const _: () = assert!(size_of::<SealedBody>() == 80);

@@ -9,11 +9,17 @@ use super::raw_header::{MAGIC, RawHeader, VERSION};
 use crate::identity::VolumeIdentity;
 use crate::units::{ByteLen, FileNumber, Lsn, Timestamp};
 
+/// The `incompatible` bit of files that lie in a group where they start, or in which there are
+/// group or verify records.
+pub const GROUPS: u64 = 1;
+
 /// What the header of a journal file says, with every field checked against the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Bits of features that a reader may ignore.
     pub compatible: u64,
+    /// Bits of features that a reader must know: [`GROUPS`] or none.
+    pub incompatible: u64,
     /// The volume, with all its devices and the epoch in which the file was written.
     pub volume: VolumeIdentity,
     /// Place in the series, from 1.
@@ -22,6 +28,8 @@ pub struct Header {
     pub first_lsn: Lsn,
     /// Digest of the file before; zero for the first of a series.
     pub previous: Digest,
+    /// LSN of the group begin of the group that is open where the file starts; 0: none.
+    pub open_group: Lsn,
     /// Where the portions are.
     pub layout: Layout,
     /// When the file was created.
@@ -45,6 +53,8 @@ pub struct Seal {
     pub total_size: ByteLen,
     /// When the file was sealed; not before it was created.
     pub sealed: Timestamp,
+    /// LSN of the group begin of the group that is open where the file ends; 0: none.
+    pub open_group: Lsn,
 }
 
 /// Where the portions of a file are. All offsets count from the start of the file.
@@ -136,7 +146,7 @@ impl Header {
                 computed,
             });
         }
-        let unknown = raw.incompatible.get();
+        let unknown = raw.incompatible.get() & !GROUPS;
         if unknown != 0 {
             return Err(HeaderError::Incompatible { unknown });
         }

@@ -20,9 +20,9 @@ pub struct Iocb {
     pub kind: Kind,
     /// Whether it had to be durable before it was acknowledged.
     pub fua: bool,
-    /// First byte on the device; 0 for a flush.
+    /// First byte on the device; 0 where the kind has no range.
     pub offset: ByteOffset,
-    /// Bytes from there; 0 for a flush.
+    /// Bytes from there; 0 where the kind has no range.
     pub len: ByteLen,
     /// Where the bytes to store are: present exactly for a write.
     pub payload: Option<Payload>,
@@ -46,6 +46,18 @@ pub enum Kind {
     Flush,
     /// The request that had this LSN failed on the source's disk: changes nothing.
     Void,
+    /// Says what the range held on the source's disk just behind the transaction before.
+    Verify {
+        /// xxh3-64 (seed 0) of the bytes of the range.
+        digest: u64,
+    },
+    /// From here to the group end an applier takes all or nothing, however many files that is.
+    GroupBegin {
+        /// Transactions were not captured: only the end of the group makes that good.
+        hole: bool,
+    },
+    /// Ends the group that is open.
+    GroupEnd,
 }
 
 /// Where a payload lies in the file.
@@ -84,6 +96,15 @@ pub enum IocbError {
         /// All flags there.
         flags: u8,
     },
+    /// A group begins inside of another one.
+    #[error("a group begins, but that of LSN {open} has not ended")]
+    GroupInGroup {
+        /// Where the open group begins.
+        open: Lsn,
+    },
+    /// A group ends and none is open.
+    #[error("a group ends, but none is open")]
+    NoGroup,
     /// The device is not in the header's table.
     #[error("device {device} of a volume of {count}")]
     Device {
@@ -109,9 +130,32 @@ impl Kind {
         }
     }
 
-    /// Whether it changes bytes of the device, and so needs a range.
+    /// Whether it changes bytes of the device.
     pub const fn changes_bytes(self) -> bool {
         matches!(self, Self::Write | Self::WriteZeroes { .. } | Self::Discard)
+    }
+
+    /// Whether a file that has it needs the feature [`GROUPS`](super::GROUPS).
+    pub const fn needs_groups(self) -> bool {
+        matches!(
+            self,
+            Self::Verify { .. } | Self::GroupBegin { .. } | Self::GroupEnd
+        )
+    }
+
+    const fn digest(self) -> u64 {
+        match self {
+            Self::Verify { digest } => digest,
+            _ => 0,
+        }
+    }
+
+    const fn flags(self) -> u8 {
+        match self {
+            Self::WriteZeroes { unmap: false } => FLAG_NO_UNMAP,
+            Self::GroupBegin { hole: true } => FLAG_HOLE,
+            _ => 0,
+        }
     }
 
     const fn number(self) -> u8 {
@@ -121,10 +165,14 @@ impl Kind {
             Self::Discard => 3,
             Self::Flush => 4,
             Self::Void => 5,
+            Self::Verify { .. } => 7,
+            Self::GroupBegin { .. } => 10,
+            Self::GroupEnd => 11,
         }
     }
 
-    fn parse(number: u8, flags: u8) -> Result<Self, IocbError> {
+    /// `digest` is what the field for the checksum of a payload holds.
+    fn parse(number: u8, flags: u8, digest: u64) -> Result<Self, IocbError> {
         let (kind, allowed) = match number {
             1 => (Self::Write, FLAG_FUA),
             2 => {
@@ -134,7 +182,13 @@ impl Kind {
             3 => (Self::Discard, FLAG_FUA),
             4 => (Self::Flush, 0),
             5 => (Self::Void, 0),
-            6..=11 => return Err(IocbError::Unsupported(number)),
+            7 => (Self::Verify { digest }, 0),
+            10 => {
+                let hole = flags & FLAG_HOLE != 0;
+                (Self::GroupBegin { hole }, FLAG_HOLE)
+            }
+            11 => (Self::GroupEnd, 0),
+            6 | 8 | 9 => return Err(IocbError::Unsupported(number)),
             _ => return Err(IocbError::Operation(number)),
         };
         match flags & !allowed {
@@ -163,7 +217,7 @@ impl Iocb {
                 computed,
             });
         }
-        let kind = Kind::parse(raw.operation, raw.flags)?;
+        let kind = Kind::parse(raw.operation, raw.flags, raw.payload_checksum.get())?;
         exactly("reserved", raw.reserved.get().into(), 0)?;
         sum("offset + length", raw.offset.get(), raw.length.get())?;
         Ok(Self {
@@ -180,19 +234,22 @@ impl Iocb {
 
     /// The bytes of the IOCB in the file with this seed.
     pub fn encode(&self, seed: FileSeed) -> [u8; IOCB_BYTES] {
-        let no_unmap = matches!(self.kind, Kind::WriteZeroes { unmap: false });
+        let digest = self.kind.digest();
         let mut raw = RawIocb {
             lsn: self.lsn.get().into(),
             device: self.device.into(),
             operation: self.kind.number(),
-            flags: (u8::from(self.fua) * FLAG_FUA) | (u8::from(no_unmap) * FLAG_NO_UNMAP),
+            flags: (u8::from(self.fua) * FLAG_FUA) | self.kind.flags(),
             checksum: 0.into(),
             offset: self.offset.get().into(),
             length: self.len.get().into(),
             data_place: self.payload.map_or(0, |payload| payload.place).into(),
             stored_size: self.stored_size().into(),
             reserved: 0.into(),
-            payload_checksum: self.payload.map_or(0, |payload| payload.checksum).into(),
+            payload_checksum: self
+                .payload
+                .map_or(digest, |payload| payload.checksum)
+                .into(),
             time_ns: self.time.get().into(),
         };
         raw.checksum = raw.computed_checksum(seed).into();
@@ -207,6 +264,7 @@ impl Iocb {
 
 const FLAG_FUA: u8 = 1;
 const FLAG_NO_UNMAP: u8 = 2;
+const FLAG_HOLE: u8 = 4;
 
 /// The IOCB as stored.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -242,7 +300,11 @@ impl RawIocb {
         if kind != Kind::Write {
             exactly("data_place", self.data_place.get(), 0)?;
             exactly("stored_size", stored_size.into(), 0)?;
-            exactly("payload_checksum", self.payload_checksum.get(), 0)?;
+            exactly(
+                "payload_checksum",
+                self.payload_checksum.get(),
+                kind.digest(),
+            )?;
             return Ok(None);
         }
         let (least, most) = (SECTOR_BYTES.into(), MAX_PAYLOAD.into());

@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 
 use super::checksum::{Digest, header_checksum};
 use super::field::{FieldError, exactly, multiple_of, sum, within, zero};
-use super::header::{Header, Layout, Seal};
+use super::header::{GROUPS, Header, Layout, Seal};
 use super::limits::{
     HEADER_BYTES, IOCB_BYTES, MAX_DEVICES, MAX_FILE_BYTES, MAX_IOCBS, PAGE_BYTES, SECTOR_BYTES,
 };
@@ -48,7 +48,10 @@ pub(super) struct RawHeader {
     created_ns: U64,
     sealed_ns: U64,
     device_count: U32,
-    reserved: [u8; 292],
+    reserved: [u8; 4],
+    open_group: U64,
+    open_group_at_end: U64,
+    reserved_behind: [u8; 272],
     pub(super) checksum: U64,
     devices: [RawDevice; MAX_DEVICES],
     reserved_tail: [u8; 3072],
@@ -79,11 +82,13 @@ impl RawHeader {
         raw.version = VERSION.into();
         raw.header_len = (HEADER_BYTES as u32).into();
         raw.compatible = header.compatible.into();
+        raw.incompatible = header.incompatible.into();
         raw.epoch = header.volume.epoch.get().into();
         raw.file_number = header.number.get().into();
         raw.first_lsn = header.first_lsn.get().into();
         raw.volume = header.volume.id.0;
         raw.previous_digest = header.previous;
+        raw.open_group = header.open_group.get().into();
         raw.iocb_offset = header.layout.iocb_offset.into();
         raw.iocb_capacity = u64::from(header.layout.iocb_capacity).into();
         raw.data_offset = header.layout.data_offset.into();
@@ -103,6 +108,7 @@ impl RawHeader {
             raw.data_len = seal.data_len.get().into();
             raw.total_size = seal.total_size.get().into();
             raw.sealed_ns = seal.sealed.get().into();
+            raw.open_group_at_end = seal.open_group.get().into();
         }
         raw.checksum = raw.computed_checksum().into();
         raw
@@ -124,9 +130,11 @@ impl RawHeader {
         // a compatible feature that is not known here may have put something there
         if self.compatible.get() == 0 {
             zero("reserved", &self.reserved)?;
+            zero("reserved", &self.reserved_behind)?;
             zero("reserved_tail", &self.reserved_tail)?;
         }
         self.check_place_in_series()?;
+        self.check_open_group()?;
         let layout = self.parse_layout()?;
         let seal = match self.state.get() {
             STATE_OPEN => {
@@ -144,6 +152,7 @@ impl RawHeader {
         };
         Ok(Header {
             compatible: self.compatible.get(),
+            incompatible: self.incompatible.get(),
             volume: VolumeIdentity {
                 id: VolumeId(self.volume),
                 epoch: Epoch(self.epoch.get()),
@@ -152,6 +161,7 @@ impl RawHeader {
             number: FileNumber(self.file_number.get()),
             first_lsn: Lsn(self.first_lsn.get()),
             previous: self.previous_digest,
+            open_group: Lsn(self.open_group.get()),
             layout,
             created: Timestamp(self.created_ns.get()),
             seal,
@@ -175,6 +185,20 @@ impl RawHeader {
                 found: 0,
                 expected: "the digest of the file before",
             }),
+        }
+    }
+
+    /// The group that is open at the start began in a file before. Which records a sealed file
+    /// has is for its reader to compare with the bit.
+    fn check_open_group(&self) -> Result<(), FieldError> {
+        let open_group = self.open_group.get();
+        within("open_group", open_group, 0, self.first_lsn.get() - 1)?;
+        let is_sealed = self.state.get() == STATE_SEALED;
+        match (self.incompatible.get() & GROUPS != 0, open_group) {
+            (false, 0) => exactly("open_group_at_end", self.open_group_at_end.get(), 0),
+            (true, 0) if !is_sealed => exactly("incompatible", GROUPS, 0),
+            (true, _) => Ok(()),
+            (false, _) => exactly("incompatible", 0, GROUPS),
         }
     }
 
@@ -203,7 +227,8 @@ impl RawHeader {
         exactly("total_size", self.total_size.get(), 0)?;
         exactly("iocb_count", self.iocb_count.get(), 0)?;
         exactly("data_len", self.data_len.get(), 0)?;
-        exactly("sealed_ns", self.sealed_ns.get(), 0)
+        exactly("sealed_ns", self.sealed_ns.get(), 0)?;
+        exactly("open_group_at_end", self.open_group_at_end.get(), 0)
     }
 
     fn parse_seal(&self, layout: &Layout) -> Result<Seal, FieldError> {
@@ -226,7 +251,17 @@ impl RawHeader {
             data_len: ByteLen(data_len),
             total_size: ByteLen(total_size),
             sealed: Timestamp(sealed),
+            open_group: self.parse_open_group_at_end(last_lsn)?,
         })
+    }
+
+    /// None, the one from the start, or one that begins in the file.
+    fn parse_open_group_at_end(&self, last_lsn: u64) -> Result<Lsn, FieldError> {
+        let found = self.open_group_at_end.get();
+        if found != 0 && found != self.open_group.get() {
+            within("open_group_at_end", found, self.first_lsn.get(), last_lsn)?;
+        }
+        Ok(Lsn(found))
     }
 
     fn parse_devices(&self) -> Result<Vec<DeviceIdentity>, FieldError> {

@@ -1,20 +1,23 @@
 //! How the IOCBs of a file follow each other.
 
 use super::field::{exactly, multiple_of, within};
-use super::header::Header;
+use super::header::{GROUPS, Header};
 use super::iocb::{Iocb, IocbError, Kind};
 use super::limits::MAX_FILE_BYTES;
 use crate::identity::DeviceIdentity;
 use crate::units::{Lsn, Timestamp};
 
 /// Walks along the IOCBs of a file and refuses the first that does not follow: LSNs without a
-/// gap, payloads packed without a gap, times that do not go back, ranges inside their devices.
+/// gap, payloads packed without a gap, times that do not go back, ranges inside their devices,
+/// groups that begin outside of one and end inside of one.
 #[derive(Clone, Debug)]
 pub struct Sequence {
     devices: Vec<DeviceIdentity>,
     next_lsn: Lsn,
     next_place: u64,
     last_time: Timestamp,
+    open_group: Lsn,
+    needs_groups: bool,
 }
 
 impl Sequence {
@@ -25,6 +28,8 @@ impl Sequence {
             next_lsn: header.first_lsn,
             next_place: header.layout.data_offset,
             last_time: Timestamp(0),
+            open_group: header.open_group,
+            needs_groups: header.open_group != Lsn(0),
         }
     }
 
@@ -45,6 +50,8 @@ impl Sequence {
             within("end of payload", next_place, 0, MAX_FILE_BYTES)?;
         }
         within("lsn", iocb.lsn.get(), 1, u64::MAX - 1)?;
+        self.open_group = self.open_group_behind(iocb)?;
+        self.needs_groups |= iocb.kind.needs_groups();
         self.next_lsn = iocb.lsn.next();
         self.next_place = next_place;
         self.last_time = iocb.time;
@@ -66,6 +73,27 @@ impl Sequence {
         self.last_time
     }
 
+    /// LSN of the group begin of the group that is open here; 0: none.
+    pub fn open_group(&self) -> Lsn {
+        self.open_group
+    }
+
+    /// The `incompatible` bits that a sealed file of these IOCBs has.
+    pub fn incompatible(&self) -> u64 {
+        u64::from(self.needs_groups) * GROUPS
+    }
+
+    fn open_group_behind(&self, iocb: &Iocb) -> Result<Lsn, IocbError> {
+        let open = self.open_group;
+        match (iocb.kind, open) {
+            (Kind::GroupBegin { .. }, Lsn(0)) => Ok(iocb.lsn),
+            (Kind::GroupBegin { .. }, _) => Err(IocbError::GroupInGroup { open }),
+            (Kind::GroupEnd, Lsn(0)) => Err(IocbError::NoGroup),
+            (Kind::GroupEnd, _) => Ok(Lsn(0)),
+            _ => Ok(open),
+        }
+    }
+
     fn check_range(&self, iocb: &Iocb) -> Result<(), IocbError> {
         let count = self.devices.len();
         let Some(device) = self.devices.get(usize::from(iocb.device)) else {
@@ -75,14 +103,20 @@ impl Sequence {
             });
         };
         let (offset, len) = (iocb.offset.get(), iocb.len.get());
-        if iocb.kind == Kind::Flush {
+        if let Kind::GroupBegin { .. } | Kind::GroupEnd = iocb.kind {
+            exactly("device", iocb.device.into(), 0)?;
+        }
+        if let Kind::Flush | Kind::GroupBegin { .. } | Kind::GroupEnd = iocb.kind {
             exactly("offset", offset, 0)?;
             exactly("length", len, 0)?;
             return Ok(());
         }
         let block_size = u64::from(device.block_size);
         let size = device.size.get();
-        let least = u64::from(iocb.kind.changes_bytes()) * block_size;
+        let least = match iocb.kind {
+            Kind::Void => 0,
+            _ => block_size,
+        };
         within("length", len, least, size)?;
         multiple_of("length", len, block_size)?;
         within("offset", offset, 0, size - len)?;

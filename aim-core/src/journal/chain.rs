@@ -97,6 +97,14 @@ pub enum LinkError {
         /// Digest of the file that it follows.
         found: Digest,
     },
+    /// It was begun in another group than the series is in.
+    #[error("it starts in the group of LSN {found} (0: none), but that of LSN {expected} is open")]
+    OpenGroup {
+        /// Where the group that is open begins; 0: none is.
+        expected: Lsn,
+        /// Where the group begins in which the file starts; 0: in none.
+        found: Lsn,
+    },
 }
 
 /// Checks that the file with this header is the one that comes next behind `after`, in the same
@@ -125,6 +133,10 @@ pub fn check_link(after: &Position, header: &Header) -> Result<(), LinkError> {
     let (expected, found) = (after.digest, header.previous);
     if found != expected {
         return Err(LinkError::Previous { expected, found });
+    }
+    let (expected, found) = (after.open_group, header.open_group);
+    if found != expected {
+        return Err(LinkError::OpenGroup { expected, found });
     }
     Ok(())
 }

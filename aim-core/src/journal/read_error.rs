@@ -55,6 +55,16 @@ pub enum ReadError {
         /// Bytes of the data portion by the header.
         expected: u64,
     },
+    /// The header was made for other records, as far as groups go.
+    #[error("by its IOCBs the file's {field} is {found}, its header says {expected}")]
+    Groups {
+        /// The header's field: `open_group_at_end` or `incompatible`.
+        field: &'static str,
+        /// What the IOCBs give.
+        found: u64,
+        /// What the header says.
+        expected: u64,
+    },
     /// There is something where nothing belongs.
     #[error("the unused byte at {at} is not zero")]
     Padding {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::name::FileName;
 use super::read_error::ReadError;
-use super::sealed::{SealedFile, file_name};
+use super::sealed::{SealedFile, file_name, position_behind};
 use crate::cursor::Position;
 use crate::format::checksum::{PayloadHasher, payload_checksum};
 use crate::format::limits::{HEADER_BYTES, IOCB_BYTES};
@@ -76,6 +76,12 @@ impl ParsedFile {
         file_name(&self.header)
     }
 
+    /// The place in the series just behind a sealed file, as its header says.
+    pub fn position(&self) -> Option<Position> {
+        let seal = self.header.seal.as_ref()?;
+        Some(position_behind(&self.header, seal))
+    }
+
     /// Length of the file.
     pub fn len(&self) -> ByteLen {
         ByteLen(self.len)
@@ -119,7 +125,9 @@ impl ParsedFile {
         if Header::digest(&self.bytes, &bytes) != seal.digest {
             return Err(ReadError::Digest);
         }
-        let (records, data_end) = self.parse_iocbs(&bytes)?;
+        let (records, end) = self.parse_iocbs(&bytes)?;
+        self.check_groups(&seal, &end)?;
+        let data_end = end.next_place();
         if data_end != seal.total_size.get() {
             return Err(ReadError::DataLength {
                 found: data_end - self.header.layout.data_offset,
@@ -147,8 +155,8 @@ impl ParsedFile {
         Ok(bytes)
     }
 
-    /// The IOCBs, and where the data portion ends after them.
-    fn parse_iocbs(&self, bytes: &[u8]) -> Result<(Vec<Iocb>, u64), ReadError> {
+    /// The IOCBs, and the sequence behind them.
+    fn parse_iocbs(&self, bytes: &[u8]) -> Result<(Vec<Iocb>, Sequence), ReadError> {
         let seed = self.header.file_seed();
         let mut sequence = Sequence::start(&self.header);
         let mut records = Vec::with_capacity(bytes.len() / IOCB_BYTES);
@@ -160,7 +168,25 @@ impl ParsedFile {
             });
             records.push(parsed.map_err(|source| ReadError::Iocb { index, source })?);
         }
-        Ok((records, sequence.next_place()))
+        Ok((records, sequence))
+    }
+
+    /// What the header says of groups is what the IOCBs give: appliers decide by the header.
+    fn check_groups(&self, seal: &Seal, end: &Sequence) -> Result<(), ReadError> {
+        let (group, bits) = (end.open_group().get(), end.incompatible());
+        for (field, found, expected) in [
+            ("open_group_at_end", group, seal.open_group.get()),
+            ("incompatible", bits, self.header.incompatible),
+        ] {
+            if found != expected {
+                return Err(ReadError::Groups {
+                    field,
+                    found,
+                    expected,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Everything between header, used IOCBs and data is zero.

@@ -3,7 +3,7 @@
 use crate::cursor::Position;
 use crate::format::checksum::payload_checksum;
 use crate::format::limits::MAX_PAYLOAD;
-use crate::format::{FieldError, Header, Iocb, IocbError, Kind, Layout, Payload};
+use crate::format::{FieldError, GROUPS, Header, Iocb, IocbError, Kind, Layout, Payload};
 use crate::identity::VolumeIdentity;
 use crate::units::{ByteLen, ByteOffset, Lsn, Timestamp};
 
@@ -12,7 +12,8 @@ use crate::units::{ByteLen, ByteOffset, Lsn, Timestamp};
 pub struct OpenSpec {
     /// The volume, its devices, and the epoch that is written in.
     pub volume: VolumeIdentity,
-    /// Just behind which file it stands: it gets the next number and the next LSN.
+    /// Just behind which file it stands: it gets the next number and the next LSN, and starts in
+    /// the group that is open there.
     pub after: Position,
     /// How many records it has room for; rounded up to whole pages of 64.
     pub iocb_capacity: u32,
@@ -29,15 +30,15 @@ pub struct OpenSpec {
 pub struct Record<'a> {
     /// Must follow the record before.
     pub lsn: Lsn,
-    /// Which device of the volume.
+    /// Which device of the volume; 0 for the ends of a group.
     pub device: u16,
     /// What it does.
     pub kind: Kind,
     /// Force unit access; only kept for kinds that change bytes.
     pub fua: bool,
-    /// First byte on the device; 0 for a flush.
+    /// First byte on the device; 0 for a flush and for the ends of a group.
     pub offset: ByteOffset,
-    /// Bytes from there; 0 for a flush.
+    /// Bytes from there; 0 for a flush and for the ends of a group.
     pub len: ByteLen,
     /// For a write exactly `len` bytes, otherwise empty.
     pub payload: &'a [u8],
@@ -49,10 +50,15 @@ impl OpenSpec {
     pub(super) fn header(&self) -> Header {
         Header {
             compatible: 0,
+            incompatible: match self.after.is_in_group() {
+                true => GROUPS,
+                false => 0,
+            },
             volume: self.volume.clone(),
             number: self.after.file.next(),
             first_lsn: self.after.lsn.next(),
             previous: self.after.digest,
+            open_group: self.after.open_group,
             layout: Layout::with_capacity(self.iocb_capacity),
             created: self.created.max(self.floor),
             seal: None,

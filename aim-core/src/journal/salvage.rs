@@ -17,8 +17,9 @@ use super::reader::{ParsedFile, check_zero, good_iocbs, payload_is_good};
 use super::sealed::{SealedFile, file_name};
 use super::writer::OpenFile;
 use crate::format::limits::{HEADER_BYTES, IOCB_BYTES};
-use crate::format::{Header, Sequence};
+use crate::format::{GROUPS, Header, Sequence};
 use crate::fs::{DirFile, Directory};
+use crate::units::Lsn;
 
 /// What a crash left of a file in `open/`.
 #[derive(Debug)]
@@ -116,6 +117,10 @@ fn keep_good(file: Arc<dyn DirFile>, mut header: Header) -> Result<OpenFile, Rea
     header.seal = None;
     // what a feature that is not known here had put into reserved bytes is not kept either
     header.compatible = 0;
+    header.incompatible = match header.open_group {
+        Lsn(0) => 0,
+        _ => GROUPS,
+    };
     let len = file.len().map_err(ReadError::at(0))?;
     check_gaps(&*file, &header, len)?;
     let (mut iocbs, there) = read_portion(&*file, &header, len)?;

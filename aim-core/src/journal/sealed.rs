@@ -65,5 +65,6 @@ pub(super) fn position_behind(header: &Header, seal: &Seal) -> Position {
         file: header.number,
         lsn: seal.last_lsn,
         digest: seal.digest,
+        open_group: seal.open_group,
     }
 }

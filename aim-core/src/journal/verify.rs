@@ -198,5 +198,6 @@ fn position_before(header: &Header) -> Position {
         file: FileNumber(header.number.get() - 1),
         lsn: Lsn(header.first_lsn.get() - 1),
         digest: header.previous,
+        open_group: header.open_group,
     }
 }

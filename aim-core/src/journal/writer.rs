@@ -7,7 +7,8 @@
 //!    process. IOCB pages are rewritten in place: what precedes the new IOCBs stays identical, so
 //!    a torn write can only lose the new ones.
 //! 3. `sync`: everything appended survives a power cut.
-//! 4. `seal`: the header's first sector changes in one write, then the file is synced.
+//! 4. `seal`: the header's first sector changes in one write, then the file is synced. Only a
+//!    sealed header says whether there are group or verify records in the file.
 //! 5. `publish`: the sealed name, durably.
 //!
 //! A crash before 4 is done leaves an open file, which [`recover`](super::recover) takes up
@@ -139,6 +140,11 @@ impl OpenFile {
     /// The last LSN that [`sync`](Self::sync) has made durable.
     pub fn durable_lsn(&self) -> Lsn {
         self.durable_lsn
+    }
+
+    /// LSN of the group begin of the group that is open behind the last record; 0: none.
+    pub fn open_group(&self) -> Lsn {
+        self.sequence.open_group()
     }
 
     /// Size that the file would have if it were sealed now.
@@ -335,7 +341,9 @@ impl OpenFile {
             data_len: ByteLen(total_size.get() - header.layout.data_offset),
             total_size,
             sealed: now.max(header.created),
+            open_group: self.open_group(),
         };
+        header.incompatible = self.sequence.incompatible();
         header.seal = Some(seal);
         let used = &self.iocbs[..slot(self.count)];
         seal.digest = Header::digest(&header.encode(), used);

@@ -80,6 +80,14 @@ pub enum ReplayError {
         /// Digest of the file given.
         found: Digest,
     },
+    /// The last of the files ends in a group, whose other files are needed with it.
+    #[error("file {file} ends in the group that begins at LSN {begin}: the rest of it is needed")]
+    InGroup {
+        /// The last file.
+        file: FileNumber,
+        /// Where the group begins.
+        begin: Lsn,
+    },
     /// A transaction reaches past the end of its device.
     #[error("LSN {lsn}: {len} bytes at {offset} are not on device {device}")]
     OutOfRange {
@@ -117,7 +125,7 @@ pub enum ReplayError {
 
 impl ReplayError {
     /// Whether the file itself is at fault: trying it again on a sound host gives the same. A
-    /// gap is no fault of the file, it only came too early.
+    /// gap is no fault of the file, it only came too early; nor is a group of which a part is missing.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Link { source, .. } => !matches!(source, LinkError::Gap { .. }),
@@ -128,6 +136,7 @@ impl ReplayError {
             Self::DeviceCount { .. }
             | Self::DeviceSize { .. }
             | Self::DeviceBlockSize { .. }
+            | Self::InGroup { .. }
             | Self::Read { .. }
             | Self::Device { .. }
             | Self::Cursor(_) => false,

@@ -168,6 +168,12 @@ impl Replay {
             }
         }
         summary.reached = reached;
+        if reached.is_in_group() {
+            return Err(ReplayError::InGroup {
+                file: reached.file,
+                begin: reached.open_group,
+            });
+        }
         Ok(next)
     }
 
@@ -206,7 +212,7 @@ impl Replay {
                 Kind::WriteZeroes { unmap } => self.zero(iocb, unmap)?,
                 Kind::Discard => self.zero(iocb, true)?,
                 Kind::Flush => self.batch.drain(&self.devices)?,
-                Kind::Void => {}
+                Kind::Void | Kind::Verify { .. } | Kind::GroupBegin { .. } | Kind::GroupEnd => {}
             }
         }
         // the next file is another flush epoch or not: nobody gains by knowing

@@ -27,6 +27,12 @@ pub struct Summary {
     pub flushes: u64,
     /// Transactions that failed on the source and change nothing.
     pub voids: u64,
+    /// Groups among the transactions, each with a begin and an end.
+    pub groups: u64,
+    /// Verify records among the transactions.
+    pub verifies: u64,
+    /// Bytes that those cover.
+    pub bytes_verified: u64,
     /// Time of the newest transaction; 0 without any.
     pub newest: Timestamp,
 }
@@ -48,6 +54,13 @@ impl Summary {
             }
             Kind::Flush => self.flushes += 1,
             Kind::Void => self.voids += 1,
+            Kind::Verify { .. } => {
+                self.verifies += 1;
+                self.bytes_verified = self.bytes_verified.saturating_add(len);
+            }
+            // counted where it ends: a run has no half groups
+            Kind::GroupBegin { .. } => {}
+            Kind::GroupEnd => self.groups += 1,
         }
     }
 }

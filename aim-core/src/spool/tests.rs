@@ -38,6 +38,7 @@ fn position(file: u64) -> Position {
         file: FileNumber(file),
         lsn: Lsn(file * 10),
         digest: [3; 32],
+        open_group: Lsn(0),
     }
 }
 

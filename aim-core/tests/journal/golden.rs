@@ -18,8 +18,13 @@ use aim_core::units::{Epoch, FileNumber, Lsn, Timestamp};
 
 use crate::sample::{self, Owned, T0};
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
+/// Files without groups.
+const SET: &str = "v1";
+
+/// Golden files of this set.
+pub(crate) fn folder(set: &str) -> PathBuf {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    root.join("tests/golden").join(set)
 }
 
 /// Two sealed files, the second after a promotion, and an open one behind them.
@@ -63,28 +68,37 @@ fn series() -> Series {
 }
 
 fn golden(name: &str) -> Vec<u8> {
-    let path = folder().join(name);
+    golden_of(SET, name)
+}
+
+pub(crate) fn golden_of(set: &str, name: &str) -> Vec<u8> {
+    let path = folder(set).join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 #[test]
 fn golden_files_are_written_to_the_same_bytes() {
     let series = series();
-    for name in &series.names {
-        let written = sample::read(&*series.dir, name);
-        let path = folder().join(name);
+    assert_written(SET, &*series.dir, &series.names);
+}
+
+/// The files of these names in `dir` are those of the set, and the set has no others.
+pub(crate) fn assert_written(set: &str, dir: &dyn Directory, names: &[String]) {
+    for name in names {
+        let written = sample::read(dir, name);
+        let path = folder(set).join(name);
         if std::env::var_os("AIM_WRITE_GOLDEN").is_some() && !path.exists() {
-            std::fs::create_dir_all(folder()).unwrap();
+            std::fs::create_dir_all(folder(set)).unwrap();
             std::fs::write(&path, &written).unwrap();
         }
         assert!(
-            golden(name) == written,
+            golden_of(set, name) == written,
             "{name} would be written differently"
         );
     }
-    let mut kept: Vec<String> = HostDirectory::open(folder()).unwrap().list().unwrap();
+    let mut kept: Vec<String> = HostDirectory::open(folder(set)).unwrap().list().unwrap();
     kept.sort();
-    assert_eq!(kept, series.names);
+    assert_eq!(kept, names);
 }
 
 #[test]
@@ -111,7 +125,7 @@ fn golden_files_are_read_to_the_same_records() {
     assert_records(&content, lsn, &series.records[2]);
 }
 
-fn assert_records(content: &[(Iocb, Vec<u8>)], first_lsn: u64, records: &[Owned]) {
+pub(crate) fn assert_records(content: &[(Iocb, Vec<u8>)], first_lsn: u64, records: &[Owned]) {
     assert_eq!(content.len(), records.len());
     for ((lsn, owned), (iocb, payload)) in (first_lsn..).zip(records).zip(content) {
         let record = owned.as_record(lsn);
@@ -127,7 +141,7 @@ fn assert_records(content: &[(Iocb, Vec<u8>)], first_lsn: u64, records: &[Owned]
 
 #[test]
 fn golden_files_are_one_series() {
-    let dir = HostDirectory::open(folder()).unwrap();
+    let dir = HostDirectory::open(folder(SET)).unwrap();
     let report = verify_chain(&*dir, sample::volume().id, Some(Position::START)).unwrap();
     assert!(report.is_whole());
     let end = report.whole_to.unwrap();

@@ -6,6 +6,7 @@ mod chain;
 mod damage;
 mod fields;
 mod golden;
+mod groups;
 mod recovery;
 mod round_trip;
 mod sample;

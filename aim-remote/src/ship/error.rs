@@ -17,9 +17,9 @@ pub enum ShipError {
     #[error("the mirror host has received up to {received}, but here only {sealed} is sealed")]
     Ahead {
         /// By the mirror's cursor.
-        received: Position,
+        received: Box<Position>,
         /// By the source's.
-        sealed: Position,
+        sealed: Box<Position>,
     },
     /// A file that waits here is damaged.
     #[error("{name}, which waits to be shipped, is damaged")]

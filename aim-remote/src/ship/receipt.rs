@@ -35,7 +35,10 @@ pub(super) fn proves_receipt(
         });
     }
     if received.file > sealed.file {
-        return Err(ShipError::Ahead { received, sealed });
+        return Err(ShipError::Ahead {
+            received: received.into(),
+            sealed: sealed.into(),
+        });
     }
     if received.file == sealed.file {
         return require_same(sealed, received);
@@ -48,7 +51,7 @@ pub(super) fn proves_receipt(
     let is_here = |name| waiting.files.iter().any(|file| file.name == name);
     let (itself, next) = (name(received.file), name(received.file.next()));
     if is_here(itself) {
-        let position = position(&open(spool, itself)?);
+        let position = open(spool, itself)?.position();
         return require_same(position.unwrap_or_default(), received);
     }
     if is_here(next) {
@@ -71,17 +74,6 @@ pub(super) fn open(spool: &SourceSpool, name: FileName) -> Result<ParsedFile, Sh
         source: aim_core::journal::ReadError::Io { at: 0, source },
     })?;
     ParsedFile::open(file).map_err(ShipError::reading(name))
-}
-
-/// The place behind a sealed file, as its header says.
-pub(super) fn position(file: &ParsedFile) -> Option<Position> {
-    let header = file.header();
-    header.seal.map(|seal| Position {
-        epoch: header.volume.epoch,
-        file: header.number,
-        lsn: seal.last_lsn,
-        digest: seal.digest,
-    })
 }
 
 fn require_same(ours: Position, received: Position) -> Result<bool, ShipError> {

@@ -12,7 +12,7 @@ use aim_core::spool::{Listing, SourceSpool, WaitingFile};
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
 use aim_core::units::FileNumber;
 
-use super::receipt::{open, position, proves_receipt};
+use super::receipt::{open, proves_receipt};
 use super::status::{SetAside, Shared};
 use super::{ShipError, ShipStatus};
 use crate::file_io::FileIo;
@@ -243,7 +243,7 @@ impl<T: Transport> Rounds<T> {
         if !self.delivered.insert(file.name.number) {
             return Ok(());
         }
-        let position = position(&open(&self.spool, file.name)?);
+        let position = open(&self.spool, file.name)?.position();
         self.shared.update(|status| {
             if let Some(position) = position
                 && status.shipped.file < position.file

@@ -116,6 +116,7 @@ impl Run {
             file: before,
             lsn: Lsn(header.first_lsn.get() - 1),
             digest: header.previous,
+            open_group: header.open_group,
         };
         let start = if before.get() == 0 {
             Position::START

@@ -49,6 +49,7 @@ fn print_header(header: &HeaderView) -> Outcome<()> {
         ("first LSN", header.first_lsn.to_string()),
         ("last LSN", number(header.last_lsn)),
         ("records", number(header.records.map(u64::from))),
+        ("in a group", group(header)),
         ("total size", header.total_size.to_string()),
         (
             "IOCB portion",
@@ -82,6 +83,20 @@ fn print_header(header: &HeaderView) -> Outcome<()> {
     Ok(())
 }
 
+/// Of which group a part is in the file.
+fn group(header: &HeaderView) -> String {
+    let of = |lsn| format!("of LSN {lsn}");
+    let start = header.open_group_lsn.map(of);
+    let end = header.open_group_at_end_lsn.map(of);
+    match (start, end) {
+        (None, None) => "neither at its start nor at its end".to_owned(),
+        (Some(start), None) => format!("at its start, {start}"),
+        (None, Some(end)) => format!("at its end, {end}"),
+        (Some(start), Some(end)) if start == end => format!("all of it, {start}"),
+        (Some(start), Some(end)) => format!("at its start, {start}, and at its end, {end}"),
+    }
+}
+
 fn print_records(records: &[RecordView]) -> Outcome<()> {
     if records.is_empty() {
         return Ok(());
@@ -95,14 +110,17 @@ fn print_records(records: &[RecordView]) -> Outcome<()> {
             .data_place
             .map_or_else(|| "-".to_owned(), |at| at.to_string());
         let fua = if record.fua { " (FUA)" } else { "" };
+        let digest = record.digest.as_ref();
+        let digest = digest.map(|digest| format!("  digest {digest}"));
         output::line(format!(
-            "{:>10} {:<21} {:>3} {:>16} {:>12} {place:>12}  {}",
+            "{:>10} {:<21} {:>3} {:>16} {:>12} {place:>12}  {}{}",
             record.lsn,
             format!("{}{fua}", record.operation),
             record.device,
             record.offset,
             record.length,
-            record.time
+            record.time,
+            digest.unwrap_or_default()
         ))?;
     }
     Ok(())

@@ -24,6 +24,10 @@ struct Row {
     first_lsn: Option<u64>,
     last_lsn: Option<u64>,
     records: Option<u32>,
+    /// LSN of the group begin of the group in which the file starts.
+    open_group_lsn: Option<u64>,
+    /// LSN of the group begin of the group in which a sealed file ends.
+    open_group_at_end_lsn: Option<u64>,
     created: Option<String>,
     error: Option<String>,
 }
@@ -53,6 +57,8 @@ fn row(path: &Path) -> Row {
         first_lsn: None,
         last_lsn: None,
         records: None,
+        open_group_lsn: None,
+        open_group_at_end_lsn: None,
         created: None,
         error: None,
     };
@@ -69,6 +75,8 @@ fn row(path: &Path) -> Row {
             row.first_lsn = Some(header.first_lsn);
             row.last_lsn = header.last_lsn;
             row.records = header.records;
+            row.open_group_lsn = header.open_group_lsn;
+            row.open_group_at_end_lsn = header.open_group_at_end_lsn;
             row.created = Some(header.created);
         }
         Err(failure) => {
@@ -91,8 +99,10 @@ fn print(rows: &[Row], directory: &Path) -> Outcome<()> {
         let path = Path::new(&row.path);
         let short = path.strip_prefix(directory).unwrap_or(path);
         let error = row.error.as_ref().map(|error| format!(": {error}"));
+        let group = row.open_group_at_end_lsn;
+        let group = group.map(|lsn| format!(" (ends in the group of LSN {lsn})"));
         output::line(format!(
-            "{:>8} {:<8} {:>10} {:>10} {:>8} {:>10}  {:<27} {}{}",
+            "{:>8} {:<8} {:>10} {:>10} {:>8} {:>10}  {:<27} {}{}{}",
             cell(row.file_number),
             row.state,
             cell(row.first_lsn),
@@ -101,6 +111,7 @@ fn print(rows: &[Row], directory: &Path) -> Outcome<()> {
             Size(row.bytes).to_string(),
             row.created.as_deref().unwrap_or("-"),
             short.display(),
+            group.unwrap_or_default(),
             error.unwrap_or_default(),
         ))?;
     }

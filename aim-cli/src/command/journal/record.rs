@@ -2,6 +2,7 @@
 
 use aim_core::format::{Header, Iocb, Kind};
 use aim_core::journal::ParsedFile;
+use aim_core::units::Lsn;
 use serde::Serialize;
 
 use crate::time::rfc3339;
@@ -17,6 +18,10 @@ pub(super) struct HeaderView {
     pub(super) first_lsn: u64,
     pub(super) last_lsn: Option<u64>,
     pub(super) records: Option<u32>,
+    /// LSN of the group begin of the group in which the file starts.
+    pub(super) open_group_lsn: Option<u64>,
+    /// LSN of the group begin of the group in which a sealed file ends.
+    pub(super) open_group_at_end_lsn: Option<u64>,
     pub(super) total_size: u64,
     pub(super) iocb_offset: u64,
     pub(super) iocb_capacity: u32,
@@ -47,6 +52,8 @@ pub(super) struct RecordView {
     pub(super) length: u64,
     pub(super) fua: bool,
     pub(super) data_place: Option<u64>,
+    /// For `verify`: the digest of the range, in hexadecimal digits.
+    pub(super) digest: Option<String>,
     pub(super) time: String,
 }
 
@@ -68,6 +75,8 @@ impl HeaderView {
             first_lsn: header.first_lsn.get(),
             last_lsn: seal.map(|seal| seal.last_lsn.get()),
             records: seal.map(|seal| seal.iocb_count),
+            open_group_lsn: group(header.open_group),
+            open_group_at_end_lsn: seal.and_then(|seal| group(seal.open_group)),
             total_size: file.len().get(),
             iocb_offset: header.layout.iocb_offset,
             iocb_capacity: header.layout.iocb_capacity,
@@ -92,9 +101,15 @@ impl RecordView {
             length: iocb.len.get(),
             fua: iocb.fua,
             data_place: iocb.payload.as_ref().map(|payload| payload.place),
+            digest: digest(iocb.kind),
             time: rfc3339(iocb.time),
         }
     }
+}
+
+/// In no group: nothing.
+pub(super) fn group(begin: Lsn) -> Option<u64> {
+    (begin != Lsn(0)).then_some(begin.get())
 }
 
 fn operation(kind: Kind) -> &'static str {
@@ -105,6 +120,17 @@ fn operation(kind: Kind) -> &'static str {
         Kind::Discard => "discard",
         Kind::Flush => "flush",
         Kind::Void => "void",
+        Kind::Verify { .. } => "verify",
+        Kind::GroupBegin { hole: false } => "group_begin",
+        Kind::GroupBegin { hole: true } => "group_begin_hole",
+        Kind::GroupEnd => "group_end",
+    }
+}
+
+fn digest(kind: Kind) -> Option<String> {
+    match kind {
+        Kind::Verify { digest } => Some(format!("{digest:016x}")),
+        _ => None,
     }
 }
 

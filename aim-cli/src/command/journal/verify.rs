@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::files::{self, Stage};
+use super::record::group;
 use super::series::{Link, Series};
 use crate::args::{JournalVerifyArgs, Output};
 use crate::exit::Exit;
@@ -19,6 +20,8 @@ struct Row {
     result: &'static str,
     records: Option<usize>,
     last_lsn: Option<u64>,
+    /// LSN of the group begin of the group in which the file ends.
+    open_group_at_end_lsn: Option<u64>,
     error: Option<String>,
 }
 
@@ -48,6 +51,11 @@ pub(super) fn verify(args: &JournalVerifyArgs, out: &Output) -> Outcome {
         })?;
     } else {
         let whole = count("ok");
+        if let Some(lsn) = rows.last().and_then(|row| row.open_group_at_end_lsn) {
+            output::line(format!(
+                "the group of LSN {lsn} has no end yet: no mirror takes a part of it"
+            ))?;
+        }
         output::line(format!(
             "{whole} ok, {damaged} damaged, {gaps} out of series"
         ))?;
@@ -65,6 +73,7 @@ fn check(path: &Path, series: &mut Series) -> Row {
         result: "damaged",
         records: None,
         last_lsn: None,
+        open_group_at_end_lsn: None,
         error: None,
     };
     match files::stage(path) {
@@ -75,6 +84,7 @@ fn check(path: &Path, series: &mut Series) -> Row {
                 row.result = "ok";
                 row.records = Some(file.records().len());
                 row.last_lsn = Some(file.last_lsn().get());
+                row.open_group_at_end_lsn = group(file.position().open_group);
                 if let Link::Broken(why) = series.add(&file) {
                     row.result = "gap";
                     row.error = Some(why);
