@@ -34,8 +34,6 @@ pub struct Rounds<T> {
     spool: SourceSpool,
     transport: T,
     shared: Arc<Shared>,
-    /// How long a round may put files before it looks for receipts again.
-    longest: Duration,
     /// Whether the far directory was found to be the one of this volume's mirror.
     mirror_is_ours: bool,
     /// Files that were seen whole on the far side, and are not received yet.
@@ -54,16 +52,14 @@ pub enum Next {
 }
 
 impl<T: Transport> Rounds<T> {
-    /// Rounds that carry what is sealed in `spool` over `transport`. One of them puts one file at
-    /// least, and none any more once it has gone on for `longest`.
-    pub fn new(spool: SourceSpool, transport: T, longest: Duration) -> Self {
+    /// Rounds that carry what is sealed in `spool` over `transport`.
+    pub fn new(spool: SourceSpool, transport: T) -> Self {
         let shared = Arc::new(Shared::default());
         shared.update(|status| status.target = transport.place());
         Self {
             spool,
             transport,
             shared,
-            longest,
             mirror_is_ours: false,
             delivered: BTreeSet::new(),
         }
@@ -78,14 +74,15 @@ impl<T: Transport> Rounds<T> {
         &self.shared
     }
 
-    /// Goes round once, reading local files through `io`. It may be dropped in the middle: the
-    /// next one does what is left.
+    /// Goes round once, reading local files through `io`. What waits is put until `longest` has
+    /// passed, one file at least; then it is time to look for receipts again. A round may be
+    /// dropped in the middle: the next one does what is left.
     ///
     /// # Errors
     ///
     /// [`ShipError`]; the next round tries again.
-    pub async fn round(&mut self, io: &FileIo) -> Result<Next, ShipError> {
-        let ended = self.look_and_put(io).await;
+    pub async fn round(&mut self, io: &FileIo, longest: Duration) -> Result<Next, ShipError> {
+        let ended = self.look_and_put(io, longest).await;
         if ended.is_err() {
             // whatever is there afterwards may be another place
             self.mirror_is_ours = false;
@@ -93,7 +90,7 @@ impl<T: Transport> Rounds<T> {
         ended
     }
 
-    async fn look_and_put(&mut self, io: &FileIo) -> Result<Next, ShipError> {
+    async fn look_and_put(&mut self, io: &FileIo, longest: Duration) -> Result<Next, ShipError> {
         let started = Instant::now();
         self.require_own_mirror().await?;
         let far = self.far_files().await?;
@@ -110,7 +107,7 @@ impl<T: Transport> Rounds<T> {
                 continue;
             }
             // at least one in each round: asking alone may take longer than a round shall
-            if files_put > 0 && started.elapsed() >= self.longest {
+            if files_put > 0 && started.elapsed() >= longest {
                 return set_aside.map_or(Ok(Next::Now), Err);
             }
             if self.delivered.contains(&file.name.number) {

@@ -61,7 +61,7 @@ impl Shipper {
     ) -> io::Result<Self> {
         let signal = Arc::new(Signal::default());
         let outgoing = spool.outgoing_folder().path();
-        let mut rounds = Rounds::new(spool, transport, options.poll);
+        let mut rounds = Rounds::new(spool, transport);
         let shared = Arc::clone(rounds.shared());
         let thread = std::thread::Builder::new().name("aim-ship".to_owned());
         let thread = thread.spawn({
@@ -128,7 +128,7 @@ async fn run<T: Transport>(
     let mut backoff = Backoff::new(options.first_retry, options.last_retry);
     while !signal.is_stopped() {
         let ended = tokio::select! {
-            ended = rounds.round(&io) => ended,
+            ended = rounds.round(&io, options.poll) => ended,
             () = signal.stopped() => break,
         };
         match ended {
