@@ -80,6 +80,15 @@ impl VolatileDevice {
         self.lock().skips_syncs = skip;
     }
 
+    /// A write that was under way when whoever issued it came to its end: it is no step.
+    ///
+    /// # Panics
+    ///
+    /// If the range is not on the disk.
+    pub fn land(&self, offset: ByteOffset, data: &[u8]) {
+        self.lock().write(offset, data, |_| false);
+    }
+
     /// Forgets what a power cut makes it forget.
     pub fn power_cut(&self) {
         let state = &mut *self.lock();
@@ -99,15 +108,8 @@ impl VolatileDevice {
         if let Step::Off(error) = step {
             return Err(error);
         }
-        let first = offset.get() as usize / SECTOR_BYTES;
-        for (index, new) in data.as_chunks::<SECTOR_BYTES>().0.iter().enumerate() {
-            if matches!(step, Step::Fail(_)) && state.rng.chance(2) {
-                continue;
-            }
-            let sector = first + index;
-            sector_mut(&mut state.current, sector).copy_from_slice(new);
-            state.unsynced.entry(sector).or_default().push(*new);
-        }
+        let fails = matches!(step, Step::Fail(_));
+        state.write(offset, data, |rng| fails && rng.chance(2));
         match step {
             Step::Go => Ok(()),
             Step::Fail(error) | Step::Cut(error) | Step::Off(error) => Err(error),
@@ -116,6 +118,21 @@ impl VolatileDevice {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Stores whole sectors, without those that `omits` chooses.
+    fn write(&mut self, offset: ByteOffset, data: &[u8], omits: impl Fn(&mut Rng) -> bool) {
+        let first = offset.get() as usize / SECTOR_BYTES;
+        for (index, new) in data.as_chunks::<SECTOR_BYTES>().0.iter().enumerate() {
+            if omits(&mut self.rng) {
+                continue;
+            }
+            let sector = first + index;
+            sector_mut(&mut self.current, sector).copy_from_slice(new);
+            self.unsynced.entry(sector).or_default().push(*new);
+        }
     }
 }
 
