@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use aim_core::capture::{Capture, CaptureConfig, MirroredDevice, StagingConfig};
+use aim_core::capture::{
+    Capture, CaptureConfig, ExtentMap, Initial, MirroredDevice, StagingConfig,
+};
 use aim_core::clock::SystemClock;
 use aim_core::device::{BlockDevice, FileDevice};
 use aim_core::fs::HostDirectory;
@@ -23,10 +25,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // the source: every change goes to source.img and into the journal
     let identity = VolumeIdentity::generate(ByteLen(1 << 20), 512);
     let journal = HostDirectory::open_or_create(temp.path().join("journal"))?;
+    ExtentMap::create(&*journal, &identity, Initial::Identical, None)?;
     let spool = SourceSpool::create(journal, &identity)?;
     let config = CaptureConfig::new(StagingConfig::anonymous(4, 64 << 10));
-    let capture = Capture::start(&config, spool.clone(), SystemClock)?;
-    let disk = MirroredDevice::new(FileDevice::open_exclusive(&source)?, capture);
+    let disk = Arc::new(FileDevice::open_exclusive(&source)?);
+    let capture = Capture::start(&config, spool.clone(), vec![disk.clone()], SystemClock)?;
+    let disk = MirroredDevice::new(disk, capture);
     disk.write(ByteOffset(8192), &[0x5a; 4096])?;
     disk.discard(ByteOffset(8192), ByteLen(512))?;
     disk.sync()?;

@@ -51,8 +51,9 @@ pub trait Interceptor: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Wait`] when an overlapping request is in flight or the record table is full; `waker`
-    /// is kept, nothing was taken in, and the caller admits the same request again later.
+    /// [`Wait`] when an overlapping request is in flight, the record table is full, or the range
+    /// was not written to for a while and that has to be noted first; `waker` is kept, nothing was
+    /// taken in, and the caller admits the same request again later.
     fn admit(
         &self,
         request: &Request,
@@ -87,9 +88,10 @@ pub enum Outcome {
 #[derive(Debug)]
 #[must_use]
 pub enum Admission {
-    /// Nothing to capture: a read, or a volume in passthrough.
+    /// Nothing to capture: a read, or a flush of a volume in passthrough.
     Pass,
-    /// It has its place in the order; the ticket must be given back.
+    /// It has its place in the order, or, in passthrough, at least a lock on its range; the ticket
+    /// must be given back.
     Captured(Ticket),
 }
 
@@ -102,6 +104,9 @@ pub enum Wait {
     /// A request in flight covers part of the same range.
     #[error("an overlapping request is in flight")]
     Overlap,
+    /// It is being noted durably that the range is about to change.
+    #[error("the extent map is being written")]
+    Map,
 }
 
 /// No place to land yet; carries the previous landing back to its owner.
@@ -199,7 +204,7 @@ impl Ticket {
         }
     }
 
-    /// Place of the request in the order of the volume.
+    /// Place of the request in the order of the volume; 0 in passthrough, where it has none.
     pub fn lsn(&self) -> Lsn {
         self.lsn
     }

@@ -14,6 +14,7 @@
 //! exclusive use, [`kernel::features`] says what the running kernel's driver can do.
 
 mod backing;
+mod buffer;
 mod config;
 mod control;
 mod device;
@@ -25,7 +26,7 @@ mod params;
 mod queue;
 mod users;
 
-pub use backing::{Backing, DiscardLimits, Kind, Limits};
+pub use backing::{Backing, BackingReader, DiscardLimits, Kind, Limits};
 pub use config::DeviceConfig;
 pub use device::{RunningDevice, Stopper, UblkDevice};
 pub use error::{Error, Result};

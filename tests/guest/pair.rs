@@ -97,7 +97,7 @@ impl Pair {
     pub(crate) fn end(mut self) -> Disks {
         shell("sync");
         self.source().settle();
-        assert_eq!(self.source().status("uncertain"), serde_json::Value::Null);
+        assert_eq!(self.source().status("resync"), serde_json::Value::Null);
         self.stop_source();
         self.mirror().settle();
         self.mirror.take().expect("the mirror runs").stop();

@@ -1,5 +1,6 @@
 //! What the program tells of itself: the JSON of `aim status`, described in docs/operations.md.
 
+use aim_core::capture::ResyncStatus;
 use serde::{Deserialize, Serialize};
 
 /// The answer to `aim status`.
@@ -51,9 +52,27 @@ pub(crate) struct VolumeReport {
     pub(crate) waiting_bytes: Option<u64>,
     pub(crate) latency_seconds: Option<f64>,
     pub(crate) rate_bytes_per_second: Option<u64>,
-    /// Set after an unclean stop: why source and mirror may differ.
-    pub(crate) uncertain: Option<String>,
+    /// Set while parts of the disk have to be copied before the mirror can follow again.
+    pub(crate) resync: Option<ResyncReport>,
     pub(crate) last_error: Option<String>,
+}
+
+/// What has to be copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ResyncReport {
+    pub(crate) needed_bytes: u64,
+    pub(crate) copied_bytes: u64,
+    pub(crate) unreadable_bytes: u64,
+}
+
+impl From<ResyncStatus> for ResyncReport {
+    fn from(status: ResyncStatus) -> Self {
+        Self {
+            needed_bytes: status.needed.get(),
+            copied_bytes: status.copied.get(),
+            unreadable_bytes: status.unreadable.get(),
+        }
+    }
 }
 
 /// One `[mirror.NAME]`.
@@ -97,7 +116,7 @@ impl Report {
         self.daemon.running
             && volumes
                 .clone()
-                .all(|v| v.state == State::Running && v.uncertain.is_none())
+                .all(|v| v.state == State::Running && v.resync.is_none())
             && mirrors.clone().all(|mirror| mirror.state == State::Running)
     }
 }

@@ -10,7 +10,9 @@ use aim_core::fs::HostDirectory;
 use aim_core::identity::VolumeIdentity;
 use aim_core::spool::SourceSpool;
 use aim_core::units::ByteLen;
-use aim_ublk::{Backing, DeviceConfig, Error as UblkError, RunningDevice, UblkDevice};
+use aim_ublk::{
+    Backing, BackingReader, DeviceConfig, Error as UblkError, RunningDevice, UblkDevice,
+};
 
 use crate::config::VolumeConfig;
 use crate::exit::Exit;
@@ -61,6 +63,7 @@ pub(super) fn backing(config: &VolumeConfig, identity: &VolumeIdentity) -> Outco
 pub(super) fn capture(
     config: &VolumeConfig,
     spool: SourceSpool,
+    disk: BackingReader,
     run_dir: &Path,
 ) -> Outcome<Arc<Capture>> {
     let folder = run_dir.join(&config.name);
@@ -75,13 +78,13 @@ pub(super) fn capture(
         })?;
     warn_if_not_memory(&folder);
     let capture = CaptureConfig {
-        staging: staging(config, &folder),
         seal: SealPolicy {
             bytes: ByteLen(config.seal_bytes),
             age: config.seal_after,
         },
+        ..CaptureConfig::new(staging(config, &folder))
     };
-    let started = Capture::start(&capture, spool, SystemClock);
+    let started = Capture::start(&capture, spool, vec![Arc::new(disk)], SystemClock);
     started.map(Arc::new).map_err(|error| {
         Problem::new("can't start to capture")
             .at(format!("[volume.{}]", config.name))

@@ -17,9 +17,10 @@ use aim_remote::ship::{ShipOptions, Shipper};
 use aim_ublk::{RunningDevice, Stopper};
 
 use super::meter::Meter;
-use super::report::{State, VolumeReport};
+use super::report::{ResyncReport, State, VolumeReport};
 use super::start;
 use crate::config::VolumeConfig;
+use crate::exit::Exit;
 use crate::failure::{Outcome, Problem, one_line};
 use crate::far::{Line, line};
 
@@ -54,7 +55,13 @@ impl Volume {
     pub(crate) fn start(config: &VolumeConfig, run_dir: &std::path::Path) -> Outcome<Self> {
         let spool = start::spool(config)?;
         let backing = start::backing(config, spool.identity())?;
-        let capture = start::capture(config, spool.clone(), run_dir)?;
+        let reader = backing.reader().map_err(|error| {
+            Problem::new("can't read the disk beside its device")
+                .at(config.device.display())
+                .because(&error)
+                .exit(Exit::Failed)
+        })?;
+        let capture = start::capture(config, spool.clone(), reader, run_dir)?;
         let device = match start::device(config, backing, capture.clone()) {
             Ok(device) => device,
             Err(failure) => {
@@ -140,7 +147,7 @@ impl Volume {
             waiting_bytes: self.waiting_bytes(shipping.received),
             latency_seconds: Some(latency.as_secs_f64()),
             rate_bytes_per_second: Some(shipping.bytes_per_second),
-            uncertain: capture.uncertain,
+            resync: capture.resync.map(ResyncReport::from),
             last_error: error,
         }
     }

@@ -24,6 +24,34 @@ impl Default for SealPolicy {
     }
 }
 
+/// How much room the journal may take, and what happens when there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalPolicy {
+    /// Bytes that journal files may take on the source; `None`: whatever the file system has.
+    pub bytes: Option<ByteLen>,
+    /// What happens to writers when it has no room.
+    pub on_full: OnFull,
+}
+
+/// What happens to writers when the journal has no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFull {
+    /// They go on: what they change is noted, and copied when there is room again.
+    #[default]
+    Track,
+    /// They wait until there is room.
+    Block,
+}
+
+/// How fast the workers read the disk, in bytes a second; `None`: as fast as it goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// To copy what the mirror lacks.
+    pub resync: Option<ByteLen>,
+    /// To verify what the mirror has.
+    pub verify: Option<ByteLen>,
+}
+
 /// How a volume is captured.
 #[derive(Clone, Debug)]
 pub struct CaptureConfig {
@@ -31,14 +59,23 @@ pub struct CaptureConfig {
     pub staging: StagingConfig,
     /// When journal files are sealed.
     pub seal: SealPolicy,
+    /// Room for journal files.
+    pub journal: JournalPolicy,
+    /// How fast the disk is read besides.
+    pub rates: Rates,
+    /// Verify all of the disk again and again, once in so much time; `None`: only when asked.
+    pub verify_every: Option<Duration>,
 }
 
 impl CaptureConfig {
-    /// This staging, and the default sealing.
+    /// This staging, and the defaults for the rest.
     pub fn new(staging: StagingConfig) -> Self {
         Self {
             staging,
             seal: SealPolicy::default(),
+            journal: JournalPolicy::default(),
+            rates: Rates::default(),
+            verify_every: None,
         }
     }
 }

@@ -1,18 +1,23 @@
-//! The drain thread: takes finished transactions in LSN order from the staging ring into the
-//! journal, syncs when somebody waits for it, and seals.
+//! The drain: takes finished transactions in LSN order from the staging ring into the journal,
+//! syncs when somebody waits for it, and seals.
+//!
+//! When the journal can't take them, and writers shall not wait for it, transactions leave the
+//! ring without being journalled: the [gate](super::gate) has noted that their extents have to be
+//! copied. The drain tries from time to time whether the journal can be used again.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::SeriesError;
+use super::gate::Mode;
 use super::interception::{NotDrained, Shared, Stop, URGENT_BYTES};
 use super::record::{Captured, Stage};
 use super::series::Series;
 use super::signal::Rest;
-use super::staged::staged_records;
-use super::{CaptureState, status};
-use crate::units::Lsn;
+use super::staged::staged_record;
+use super::{CaptureState, OnFull, SeriesError, status};
+use crate::format::Kind;
+use crate::units::{Lsn, Timestamp};
 
 /// Payload bytes taken into one write.
 const BATCH_BYTES: u64 = 1 << 20;
@@ -20,70 +25,132 @@ const BATCH_BYTES: u64 = 1 << 20;
 const BATCH_RECORDS: usize = 1024;
 /// How long finished transactions may stay in the ring when nothing is urgent.
 const NAP: Duration = Duration::from_millis(5);
-/// How long to wait before a journal without room is tried again.
+/// How long to wait before a journal that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The state of the drain thread.
+/// The state of the drain.
 #[derive(Debug)]
 pub(super) struct Drain {
     shared: Arc<Shared>,
     series: Series,
-    /// The first transaction that is not in the journal.
+    on_full: OnFull,
+    /// The first transaction that has not left the ring.
     next: Lsn,
     batch: Vec<Captured>,
+    /// As what the transactions of the batch are journalled.
+    kinds: Vec<Kind>,
+    /// Not before this time: the journal fills up, or failed.
+    not_before: Timestamp,
+}
+
+/// What a turn has come to.
+enum Turn {
+    Worked,
+    Nothing,
+    Finished,
 }
 
 impl Drain {
-    pub(super) fn new(shared: Arc<Shared>, series: Series) -> Self {
-        let next = series.last().next();
+    pub(super) fn new(shared: Arc<Shared>, series: Series, on_full: OnFull) -> Self {
+        let next = shared.gate.last().next();
         Self {
             shared,
             series,
+            on_full,
             next,
             batch: Vec::with_capacity(BATCH_RECORDS),
+            kinds: Vec::with_capacity(BATCH_RECORDS),
+            not_before: Timestamp(0),
         }
     }
 
     /// Runs until the capture is stopped.
     pub(super) fn run(mut self) -> Result<(), NotDrained> {
         loop {
-            let stop = self.shared.progress().stop;
-            if stop == Stop::Abandon {
-                return Err(self.shared.not_drained("the capture was abandoned"));
-            }
-            self.collect();
-            let worked = !self.batch.is_empty();
-            let finished = stop == Stop::Clean && self.next > self.shared.sequencer.last();
-            let step = match self.step() {
-                Ok(()) if finished => self.close().map(|()| true),
-                step => step.map(|()| false),
-            };
-            match step {
-                Ok(true) => return Ok(()),
-                Ok(false) if worked => {}
-                Ok(false) => self.rest(),
-                Err(error) => self.trouble(error, stop)?,
+            match self.advance()? {
+                Turn::Worked => {}
+                Turn::Nothing => self.rest(),
+                Turn::Finished => return Ok(()),
             }
         }
     }
 
+    /// One turn by hand. Says whether there was something to do.
+    pub(super) fn turn(&mut self) -> bool {
+        // a stop is asked for through `shut`
+        matches!(self.advance(), Ok(Turn::Worked))
+    }
+
+    /// Ends by hand: everything is drained, synced and sealed.
+    pub(super) fn shut(mut self) -> Result<(), NotDrained> {
+        self.shared.progress().stop = Stop::Clean;
+        self.run_to_end()
+    }
+
+    fn run_to_end(&mut self) -> Result<(), NotDrained> {
+        loop {
+            match self.advance()? {
+                Turn::Worked => {}
+                Turn::Finished => return Ok(()),
+                Turn::Nothing => {
+                    return Err(self.shared.not_drained("requests are in flight"));
+                }
+            }
+        }
+    }
+
+    fn advance(&mut self) -> Result<Turn, NotDrained> {
+        let stop = self.shared.progress().stop;
+        if stop == Stop::Abandon {
+            return Err(self.shared.not_drained("the capture was abandoned"));
+        }
+        if self.shared.gate.lock().mode() == Mode::Track {
+            return Ok(self.track(stop));
+        }
+        if stop == Stop::No && self.shared.now() < self.not_before {
+            return Ok(Turn::Nothing);
+        }
+        self.collect();
+        let worked = !self.batch.is_empty();
+        let finished = stop == Stop::Clean && self.next > self.shared.gate.last();
+        let step = match self.step() {
+            Ok(_) if finished => self.close().map(|()| Turn::Finished),
+            Ok(synced) if worked || synced => Ok(Turn::Worked),
+            Ok(_) => Ok(Turn::Nothing),
+            Err(error) => Err(error),
+        };
+        match step {
+            Ok(turn) => Ok(turn),
+            Err(error) => self.trouble(&error, stop),
+        }
+    }
+
     /// One round: append what was collected, sync if somebody waits, seal if it is time.
-    fn step(&mut self) -> Result<(), SeriesError> {
+    fn step(&mut self) -> Result<bool, SeriesError> {
+        self.resolve();
         while !self.batch.is_empty() {
             let count = {
-                let records = staged_records(&self.shared.staging, &self.batch);
+                let pairs = self.batch.iter().zip(&self.kinds);
+                let staging = &self.shared.staging;
+                let records: Vec<_> = pairs
+                    .map(|(captured, kind)| staged_record(staging, captured, *kind))
+                    .collect();
                 self.series.append(&records)?
             };
             self.leave_ring(count);
         }
         let drained = Lsn(self.next.get() - 1);
+        let mut worked = false;
         if self.shared.durability.is_wanted() && drained > self.shared.durability.durable() {
             self.series.sync()?;
-            self.shared.durability.reached(drained);
+            self.shared.durability.synced(drained);
+            self.shared.caretaker_bell.ring();
+            worked = true;
         }
+        worked |= self.series.seal_due_in() == Some(Duration::ZERO);
         self.series.seal_if_due()?;
         self.publish();
-        Ok(())
+        Ok(worked)
     }
 
     /// Gathers finished transactions, in LSN order, up to a batch.
@@ -95,10 +162,8 @@ impl Drain {
             let Some(captured) = self.shared.table.get(lsn) else {
                 break;
             };
-            match captured.stage {
-                Stage::InFlight => break,
-                Stage::Failed => self.note_failure(&captured),
-                Stage::Done => {}
+            if captured.stage == Stage::InFlight {
+                break;
             }
             bytes += captured.payload_len();
             lsn = lsn.next();
@@ -106,60 +171,104 @@ impl Drain {
         }
     }
 
+    /// Decides as what each transaction of the batch is journalled.
+    ///
+    /// Where the disk failed a request, the series does not tell any more what the disk holds: a
+    /// group begins in its place. A group ends where its end comes up only if by then nothing has
+    /// to be copied.
+    fn resolve(&mut self) {
+        self.kinds.clear();
+        let mut is_in_group = self.series.open_group() != Lsn(0);
+        for captured in &self.batch {
+            let kind = match (captured.stage, captured.kind) {
+                (Stage::Failed, _) if is_in_group => Kind::Void,
+                (Stage::Failed, kind) => {
+                    tracing::error!(
+                        lsn = captured.lsn.get(),
+                        offset = captured.offset.get(),
+                        len = captured.len.get(),
+                        "the disk failed a {kind:?}: what it holds there will be copied"
+                    );
+                    self.shared.gate.group_begun();
+                    is_in_group = true;
+                    Kind::GroupBegin { hole: false }
+                }
+                (_, Kind::GroupBegin { .. }) if is_in_group => Kind::Void,
+                (_, kind @ Kind::GroupBegin { .. }) => {
+                    is_in_group = true;
+                    kind
+                }
+                (_, Kind::GroupEnd) if is_in_group && self.shared.gate.end_group() => {
+                    is_in_group = false;
+                    Kind::GroupEnd
+                }
+                (_, Kind::GroupEnd) => Kind::Void,
+                (_, kind) => kind,
+            };
+            if kind != captured.kind || kind == Kind::GroupEnd {
+                self.shared.caretaker_bell.ring();
+            }
+            self.kinds.push(kind);
+        }
+    }
+
     /// Frees the first `count` transactions of the batch: they are in the journal.
     fn leave_ring(&mut self, count: usize) {
         let mut bytes = 0;
         for captured in self.batch.drain(..count) {
-            if captured.request.operation.has_payload() {
+            if captured.kind == Kind::Write {
                 self.shared.staging.thaw(captured.payload);
                 bytes += captured.payload_len();
             }
             self.next = captured.lsn.next();
         }
-        self.shared
-            .pending_bytes
-            .fetch_sub(bytes, Ordering::Relaxed);
+        self.kinds.drain(..count);
+        let pending = &self.shared.pending_bytes;
+        pending.fetch_sub(bytes, Ordering::Relaxed);
         let drained = Lsn(self.next.get() - 1);
         self.shared.progress().drained = drained;
-        self.shared
-            .sequencer
-            .make_room(drained, self.shared.table.capacity());
+        let records = self.shared.table.capacity();
+        self.shared.gate.make_room(drained, records);
         self.shared.staging.wake_waiting();
-    }
-
-    /// A write that failed may have changed part of its range: the mirror must not follow, and
-    /// nobody knows what the disk holds.
-    fn note_failure(&mut self, captured: &Captured) {
-        let request = &captured.request;
-        self.series.note_uncertain(&format!(
-            "the disk failed a {:?} of {} bytes at {}",
-            request.operation, request.len, request.offset
-        ));
+        let delay = self.series.fill().delay(bytes);
+        if !delay.is_zero() {
+            self.not_before = self.shared.later(delay);
+        }
     }
 
     fn rest(&self) {
-        let outstanding = self.next <= self.shared.sequencer.last();
-        let deadline = self.series.seal_due_in();
-        let rest = if outstanding {
+        let shared = &*self.shared;
+        let outstanding = self.next <= shared.gate.last();
+        let now = shared.now();
+        let rest = if now < self.not_before {
+            Rest::Nap(Duration::from_nanos(self.not_before.get() - now.get()))
+        } else if shared.gate.lock().mode() == Mode::Track {
+            Rest::Idle(Some(RETRY))
+        } else if outstanding {
             Rest::Nap(NAP)
         } else {
-            Rest::Idle(deadline)
+            Rest::Idle(self.series.seal_due_in())
         };
-        let shared = &*self.shared;
         shared.signal.rest(rest, || {
+            // what is urgent does not shorten a delay
+            if now < self.not_before {
+                return false;
+            }
             let next = shared.table.get(self.next);
-            let ready = next.is_some_and(|next| next.stage != Stage::InFlight);
-            let wanted = shared.durability.is_wanted();
+            let is_ready = next.is_some_and(|captured| captured.stage != Stage::InFlight);
+            let is_wanted = shared.durability.is_wanted();
             let drained = Lsn(self.next.get() - 1);
-            let urgent = wanted || shared.pending_bytes.load(Ordering::Relaxed) >= URGENT_BYTES;
-            ready && (urgent || !outstanding) || wanted && drained > shared.durability.durable()
+            let is_urgent =
+                is_wanted || shared.pending_bytes.load(Ordering::Relaxed) >= URGENT_BYTES;
+            is_ready && (is_urgent || !outstanding)
+                || is_wanted && drained > shared.durability.durable()
         });
     }
 
-    /// No room: says so and tries again. Anything else ends the capture, not the disk.
-    fn trouble(&mut self, error: SeriesError, stop: Stop) -> Result<(), NotDrained> {
-        if error.may_pass() {
-            let reason = status::with_causes(&error);
+    /// What to do about an error: try again later, or go on without the journal.
+    fn trouble(&mut self, error: &SeriesError, stop: Stop) -> Result<Turn, NotDrained> {
+        let reason = status::with_causes(error);
+        if error.may_pass() && self.on_full == OnFull::Block {
             if stop == Stop::Clean {
                 return Err(self.shared.not_drained(&reason));
             }
@@ -171,34 +280,86 @@ impl Drain {
             {
                 tracing::error!(%reason, "the journal has no room: writers will wait");
             }
-            self.shared.signal.rest(Rest::Nap(RETRY), || false);
-        } else {
-            let reason = status::with_causes(&error);
-            tracing::error!(%reason, "capture ends, the disk goes on: the mirror needs a new copy");
-            self.series.give_up(&reason);
-            self.publish();
+            self.not_before = self.shared.later(RETRY);
+            return Ok(Turn::Nothing);
         }
-        Ok(())
+        self.series.leave(error);
+        self.shared.start_tracking(&reason);
+        self.not_before = self.shared.later(RETRY);
+        Ok(Turn::Worked)
+    }
+
+    /// One turn while nothing is captured: what is left in the ring leaves it, and the journal is
+    /// tried again.
+    fn track(&mut self, stop: Stop) -> Turn {
+        self.collect();
+        let worked = !self.batch.is_empty();
+        for captured in &self.batch {
+            // first the record: a successor must not believe it once its payload is gone
+            self.shared.table.forget(captured.lsn);
+        }
+        self.kinds.resize(self.batch.len(), Kind::Void);
+        self.leave_ring(self.batch.len());
+        let is_empty = self.next > self.shared.gate.last();
+        if is_empty && stop == Stop::Clean {
+            self.shared.remove_ring();
+            return Turn::Finished;
+        }
+        if !is_empty || self.shared.now() < self.not_before {
+            return if worked { Turn::Worked } else { Turn::Nothing };
+        }
+        match self.regain() {
+            Ok(true) => Turn::Worked,
+            Ok(false) => {
+                self.not_before = self.shared.later(RETRY);
+                Turn::Nothing
+            }
+            Err(error) => {
+                self.series.leave(&error);
+                let reason = status::with_causes(&error);
+                self.shared.progress().state = CaptureState::Passthrough { reason };
+                self.not_before = self.shared.later(RETRY);
+                Turn::Nothing
+            }
+        }
+    }
+
+    /// Captures again, if the journal can be written and has room. Everything that was captured
+    /// has left the ring; from here on the series is in a group until all is copied.
+    fn regain(&mut self) -> Result<bool, SeriesError> {
+        if !self.series.has_room_again()? {
+            return Ok(false);
+        }
+        // what is known good tells where the loss begins
+        self.series.close()?;
+        let gate = &self.shared.gate;
+        let first = self.series.last().next();
+        let last = gate.last_at_least(first);
+        self.series.bridge(first.get()..=last.get(), true)?;
+        self.next = last.next();
+        gate.make_room(last, self.shared.table.capacity());
+        self.shared.durability.resume(last);
+        self.shared.stop_tracking(last);
+        self.not_before = Timestamp(0);
+        self.publish();
+        Ok(true)
     }
 
     fn close(&mut self) -> Result<(), SeriesError> {
         self.series.close()?;
-        self.shared.durability.reached(Lsn(self.next.get() - 1));
+        let last = Lsn(self.next.get() - 1);
+        self.shared.durability.synced(last);
         self.publish();
-        if let Err(error) = self.shared.staging.remove_file() {
-            tracing::warn!(%error, "removing the drained staging ring");
-        }
+        self.shared.remove_ring();
         Ok(())
     }
 
     fn publish(&self) {
         let mut progress = self.shared.progress();
-        let state = self.series.state();
-        if matches!(progress.state, CaptureState::Blocked { .. }) && progress.state != state {
+        if matches!(progress.state, CaptureState::Blocked { .. }) {
             tracing::info!("the journal has room again");
         }
-        progress.state = state;
-        progress.uncertain = self.series.uncertain();
+        progress.state = CaptureState::Capturing;
         progress.sealed = self.series.sealed();
         progress.oldest_unsealed = self.series.oldest_unsealed();
     }

@@ -1,62 +1,70 @@
 //! The interceptor that captures.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
-use super::drain::Drain;
 use super::durability::Durability;
+use super::gate::{Gate, Group};
 use super::record::{Captured, RecordTable, Stage};
-use super::sequencer::Sequencer;
-use super::series::Series;
 use super::signal::DrainSignal;
 use super::staging::Staging;
-use super::{CaptureConfig, CaptureState, CaptureStatus, SeriesError, StagingConfig, leftover};
+use super::worker::{Bell, Threads};
+use super::{CaptureState, CaptureStatus, ResyncStatus, SourceDisk, StagingConfig, VerifyStatus};
 use crate::clock::Clock;
 use crate::cursor::Position;
+use crate::format::Kind;
 use crate::intercept::{Admission, Interceptor, Landing, LandingWait, Outcome, Ticket, Wait};
 use crate::request::{Operation, Request};
-use crate::spool::SourceSpool;
-use crate::units::{Lsn, Timestamp};
+use crate::units::{ByteLen, Lsn, Timestamp};
 
 /// Undrained bytes at which the drain is woken from its nap.
 pub(super) const URGENT_BYTES: u64 = 256 << 10;
 
-/// Set in the token of a ticket whose range is locked; the other bits are its payload's bytes.
-const LOCKS_RANGE: u64 = 1 << 63;
+/// In the token of a ticket: the bytes of its payload, and above them its lock plus one.
+const LOCK_SHIFT: u32 = 32;
 
 /// Captures the transactions of one volume into its series of journal files.
 ///
 /// Dropping it without [`stop`](Self::stop) is an unclean stop.
 #[derive(Debug)]
 pub struct Capture {
-    shared: Arc<Shared>,
-    drain: Mutex<Option<JoinHandle<Result<(), NotDrained>>>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) threads: Mutex<Option<Threads>>,
 }
 
-/// What front end and drain have in common.
+/// What front end and workers have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) staging: Staging,
     pub(super) table: RecordTable,
-    pub(super) sequencer: Sequencer,
+    pub(super) gate: Gate,
     pub(super) durability: Durability,
     pub(super) signal: DrainSignal,
+    pub(super) keeper_bell: Arc<Bell>,
+    pub(super) caretaker_bell: Arc<Bell>,
     /// Payload bytes completed and not drained.
     pub(super) pending_bytes: AtomicU64,
     pub(super) progress: Mutex<Progress>,
-    clock: Box<dyn Clock>,
+    pub(super) disks: Vec<Arc<dyn SourceDisk>>,
+    /// Bytes of an extent.
+    pub(super) extent_bytes: u64,
+    pub(super) clock: Box<dyn Clock>,
+    /// Whether keeper and caretaker are to end.
+    pub(super) is_stopping: AtomicBool,
 }
 
-/// What the drain tells, and what it is told.
+/// What the workers tell, and what they are told.
 #[derive(Debug)]
 pub(super) struct Progress {
     pub(super) state: CaptureState,
-    pub(super) uncertain: Option<String>,
+    pub(super) map_trouble: Option<String>,
     pub(super) drained: Lsn,
     pub(super) sealed: Position,
     pub(super) oldest_unsealed: Option<Timestamp>,
+    pub(super) copied: ByteLen,
+    pub(super) verify: VerifyStatus,
     pub(super) stop: Stop,
 }
 
@@ -70,30 +78,10 @@ pub(super) enum Stop {
     Abandon,
 }
 
-/// Why a capture could not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CaptureError {
-    /// The staging ring could not be made or mapped.
-    #[error("staging ring of {bytes} bytes")]
-    Staging {
-        /// Size that was asked for.
-        bytes: usize,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The series of journal files could not be taken up.
-    #[error(transparent)]
-    Series(#[from] SeriesError),
-    /// The drain thread could not be started.
-    #[error("starting the drain thread")]
-    Thread(#[source] std::io::Error),
-}
-
 /// A capture was stopped before everything was in the journal.
 ///
 /// What is missing lies in the staging ring, where the next start finds it, unless the machine is
-/// restarted first.
+/// restarted first; then the extents that it changed are copied from the disk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("stopped with LSN {drained} in the journal and {captured} captured: {reason}")]
 pub struct NotDrained {
@@ -105,61 +93,23 @@ pub struct NotDrained {
     pub reason: String,
 }
 
-impl Capture {
-    /// Takes up the series in `spool` where it ended and starts to capture.
-    ///
-    /// After an unclean stop the open journal file is salvaged, what the staging ring still holds
-    /// is drained, and [`CaptureStatus::uncertain`] says what may differ.
-    pub fn start(
-        config: &CaptureConfig,
-        spool: SourceSpool,
-        clock: impl Clock + Clone,
-    ) -> Result<Self, CaptureError> {
-        let staging_error = |source| CaptureError::Staging {
-            bytes: config.staging.total_bytes(),
-            source,
-        };
-        let mut series = Series::resume(spool, config.seal, Box::new(clock.clone()))?;
-        let (staging, existing) =
-            Staging::open(config.staging.clone(), series.volume()).map_err(staging_error)?;
-        let (start, records) = staging.table();
-        // SAFETY: the table lies inside the mapping that `staging` keeps beside it in `Shared`,
-        // and only this table uses it.
-        let table = unsafe { RecordTable::new(start, records) };
-        if existing {
-            leftover::drain(&mut series, &staging, &table)?;
-        }
-        series.begin(existing)?;
-        table.clear();
-        let last = series.last();
-        let shared = Arc::new(Shared {
-            sequencer: Sequencer::new(last.next(), table.capacity(), series.last_time()),
-            durability: Durability::new(last),
-            signal: DrainSignal::default(),
-            pending_bytes: AtomicU64::new(0),
-            progress: Mutex::new(Progress {
-                state: series.state(),
-                uncertain: series.uncertain(),
-                drained: last,
-                sealed: series.sealed(),
-                oldest_unsealed: None,
-                stop: Stop::No,
-            }),
-            staging,
-            table,
-            clock: Box::new(clock),
-        });
-        let drain = Drain::new(shared.clone(), series);
-        let thread = std::thread::Builder::new()
-            .name("aim-drain".into())
-            .spawn(move || drain.run())
-            .map_err(CaptureError::Thread)?;
-        Ok(Self {
-            shared,
-            drain: Mutex::new(Some(thread)),
-        })
-    }
+/// What a resync has to copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Everything.
+    All,
+    /// Whatever has a byte in common with this range of a device.
+    Range {
+        /// Index of the device in the volume.
+        device: u16,
+        /// First byte.
+        offset: crate::units::ByteOffset,
+        /// Bytes from there.
+        len: ByteLen,
+    },
+}
 
+impl Capture {
     /// The staging ring's sizes.
     pub fn staging(&self) -> &StagingConfig {
         self.shared.staging.config()
@@ -167,12 +117,32 @@ impl Capture {
 
     /// Where the capture stands.
     pub fn status(&self) -> CaptureStatus {
-        let captured = self.shared.sequencer.last();
-        let durable = self.shared.durability.durable();
-        let progress = self.shared.progress();
+        let shared = &*self.shared;
+        let durable = shared.durability.durable();
+        let (captured, group, needed, unreadable, hot) = {
+            let state = shared.gate.lock();
+            let extents = &state.extents;
+            let bytes = |count: usize| ByteLen(count as u64 * shared.extent_bytes);
+            (
+                state.last(),
+                state.group(),
+                bytes(extents.needed()),
+                bytes(extents.unreadable()),
+                bytes(extents.hot()),
+            )
+        };
+        let progress = shared.progress();
+        let is_whole = group == Group::None && needed.get() == 0;
         CaptureStatus {
             state: progress.state.clone(),
-            uncertain: progress.uncertain.clone(),
+            resync: (!is_whole).then_some(ResyncStatus {
+                needed,
+                copied: progress.copied,
+                unreadable,
+            }),
+            verify: progress.verify,
+            map_trouble: progress.map_trouble.clone(),
+            hot,
             captured,
             drained: progress.drained,
             durable,
@@ -181,36 +151,85 @@ impl Capture {
         }
     }
 
+    /// Wants ranges of the volume to be copied to the mirror, as one atomic group, beside what
+    /// goes on: because a verification found that they differ, or for a first copy. Returns at
+    /// once; [`CaptureStatus::resync`] tells how it goes.
+    pub fn request_resync(&self, wanted: &[Wanted]) {
+        self.shared.want_resync(wanted);
+    }
+
+    /// Starts a pass of verification over all of the volume, if none is under way: digests of all
+    /// ranges go into the series, and the mirror compares. Returns at once;
+    /// [`CaptureStatus::verify`] tells how it goes.
+    pub fn request_verify(&self) {
+        let total = self
+            .shared
+            .disks
+            .iter()
+            .map(|disk| disk.bytes().get())
+            .sum();
+        let mut progress = self.shared.progress();
+        if !progress.verify.is_running {
+            progress.verify = VerifyStatus {
+                covered: ByteLen(0),
+                total: ByteLen(total),
+                is_running: true,
+                ..progress.verify
+            };
+        }
+        drop(progress);
+        self.shared.caretaker_bell.ring();
+    }
+
     /// Ends the capture cleanly: everything captured is drained, synced and sealed.
     ///
-    /// The front end must have completed all its requests. A second call does nothing.
+    /// The front end must have completed all its requests. A second call does nothing. A resync
+    /// that is under way is interrupted, and goes on after the next start.
     ///
     /// # Errors
     ///
     /// [`NotDrained`] when the journal had no room for the rest.
     pub fn stop(&self) -> Result<(), NotDrained> {
-        let thread = self
-            .drain
+        let threads = self
+            .threads
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let Some(thread) = thread else { return Ok(()) };
-        self.shared.progress().stop = Stop::Clean;
-        self.shared.signal.call();
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(self.shared.not_drained("the drain panicked")))
+        let Some(threads) = threads else {
+            return Ok(());
+        };
+        let shared = &self.shared;
+        // the caretaker first: it would give out LSNs behind the end
+        shared.stop_helpers();
+        let caretaker = threads.caretaker.join();
+        let keeper = threads.keeper.join();
+        shared.progress().stop = Stop::Clean;
+        shared.signal.call();
+        let drained = threads.drain.join();
+        drained.unwrap_or_else(|_| Err(shared.not_drained("the drain panicked")))?;
+        match (keeper, caretaker) {
+            (Ok(keeper), Ok(caretaker)) => keeper.close(&caretaker),
+            // the map stays as after a power cut
+            _ => tracing::error!("a worker of the capture panicked"),
+        }
+        Ok(())
     }
 }
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        let thread = self.drain.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take() {
+        let threads = self
+            .threads
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(threads) = threads.take() {
+            self.shared.stop_helpers();
             self.shared.progress().stop = Stop::Abandon;
             self.shared.signal.call();
-            // it returns why not everything is drained, which whoever drops it does not ask
-            let _ = thread.join();
+            // what is left undone nobody asks for who drops it
+            let _ = threads.drain.join();
+            let _ = threads.keeper.join();
+            let _ = threads.caretaker.join();
         }
     }
 }
@@ -220,13 +239,115 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The time in so long.
+    pub(super) fn later(&self, delay: Duration) -> Timestamp {
+        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        Timestamp(self.now().get().saturating_add(nanos))
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::SeqCst)
+    }
+
+    fn stop_helpers(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+        self.caretaker_bell.ring();
+        self.keeper_bell.ring();
+    }
+
+    pub(super) fn want_resync(&self, wanted: &[Wanted]) {
+        {
+            let mut state = self.gate.lock();
+            let extents = &mut state.extents;
+            extents.retry_unreadable();
+            for wanted in wanted {
+                let range = match *wanted {
+                    Wanted::All => 0..extents.count(),
+                    Wanted::Range {
+                        device,
+                        offset,
+                        len,
+                    } => extents.of(&Request {
+                        device,
+                        ..Request::write(offset, len)
+                    }),
+                };
+                extents.need(range);
+            }
+        }
+        self.keeper_bell.ring();
+        self.caretaker_bell.ring();
+    }
+
+    /// The journal can't be used: the disk goes on, and what changes is noted.
+    pub(super) fn start_tracking(&self, reason: &str) {
+        tracing::error!(
+            reason,
+            "capture pauses, the disk goes on: what changes is noted, and will be copied"
+        );
+        // before anything that the ring does not tell
+        self.staging.is_tracking().store(1, Ordering::SeqCst);
+        self.gate.track();
+        self.durability.suspend();
+        self.progress().state = CaptureState::Passthrough {
+            reason: reason.to_owned(),
+        };
+        self.keeper_bell.ring();
+        self.caretaker_bell.ring();
+    }
+
+    /// The journal is used again, from behind `last` on.
+    pub(super) fn stop_tracking(&self, last: Lsn) {
+        tracing::info!(
+            lsn = last.get(),
+            "capture goes on: what has changed is copied"
+        );
+        self.progress().drained = last;
+        self.gate.capture();
+        self.staging.is_tracking().store(0, Ordering::SeqCst);
+        self.keeper_bell.ring();
+        self.caretaker_bell.ring();
+    }
+
+    /// Everything in the ring is in the journal, or noted.
+    pub(super) fn remove_ring(&self) {
+        if let Err(error) = self.staging.remove_file() {
+            tracing::warn!(%error, "removing the drained staging ring");
+        }
+    }
+
     pub(super) fn not_drained(&self, reason: &str) -> NotDrained {
-        let captured = self.sequencer.last();
         NotDrained {
             drained: self.progress().drained,
-            captured,
+            captured: self.gate.last(),
             reason: reason.to_owned(),
         }
+    }
+
+    /// Enters a transaction whose payload, if it is a write, lies at the start of `landing`.
+    pub(super) fn enter(&self, captured: Captured, landing: Option<&mut Landing>) {
+        let payload = match landing {
+            Some(landing) if captured.kind == Kind::Write => {
+                let len = captured.len.get() as usize;
+                self.staging.freeze(landing, len)
+            }
+            _ => 0,
+        };
+        self.table.enter(&Captured {
+            payload,
+            ..captured
+        });
+    }
+
+    /// Says to the drain that so many bytes are ready for it.
+    pub(super) fn ready(&self, bytes: u64) {
+        let pending = self.pending_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.signal
+            .ready(pending >= URGENT_BYTES || self.durability.is_wanted());
     }
 }
 
@@ -251,36 +372,44 @@ impl Interceptor for Capture {
         waker: &Waker,
     ) -> Result<Admission, Wait> {
         let shared = &*self.shared;
-        if !request.operation.is_captured() {
+        let Some(kind) = Kind::of(request.operation) else {
             return Ok(Admission::Pass);
-        }
+        };
         // a flush only marks a boundary: it is ready for the journal at once, so that journal
         // and disk are synced at the same time
         let stage = match request.operation {
             Operation::Flush => Stage::Done,
             _ => Stage::InFlight,
         };
-        let admitted = shared
-            .sequencer
-            .admit(request, shared.clock.now(), waker, |lsn, time| {
-                let payload = match landing {
-                    Some(landing) if request.operation.has_payload() => {
-                        shared.staging.freeze(landing, request.len.get() as usize)
-                    }
-                    _ => 0,
-                };
-                shared.table.enter(&Captured {
-                    lsn,
-                    stage,
-                    request: *request,
-                    payload,
-                    time,
-                });
-            });
+        let now = shared.clock.now();
+        let admitted = shared.gate.admit(request, now, waker, |lsn, time| {
+            let captured = Captured {
+                lsn,
+                stage,
+                kind,
+                device: request.device,
+                offset: request.offset,
+                len: request.len,
+                fua: request.fua,
+                payload: 0,
+                time,
+            };
+            shared.enter(captured, landing);
+        });
         match admitted {
-            Ok(lsn) => Ok(Admission::Captured(Ticket::new(lsn, ticket_token(request)))),
+            Ok(pass) if pass.lsn == Lsn(0) && pass.lock.is_none() => Ok(Admission::Pass),
+            Ok(pass) => {
+                let lock = pass.lock.map_or(0, |lock| u64::from(lock) + 1);
+                let is_captured = pass.lsn != Lsn(0) && request.operation.has_payload();
+                let payload = if is_captured { request.len.get() } else { 0 };
+                let token = lock << LOCK_SHIFT | payload;
+                Ok(Admission::Captured(Ticket::new(pass.lsn, token)))
+            }
             Err(wait) => {
-                shared.signal.ready(wait == Wait::Full);
+                match wait {
+                    Wait::Map => shared.keeper_bell.ring(),
+                    Wait::Full | Wait::Overlap => shared.signal.ready(wait == Wait::Full),
+                }
                 Err(wait)
             }
         }
@@ -290,19 +419,23 @@ impl Interceptor for Capture {
         let shared = &*self.shared;
         let lsn = ticket.lsn();
         let token = ticket.settle();
-        if token & LOCKS_RANGE != 0 {
-            let stage = match outcome {
-                Outcome::Done => Stage::Done,
-                Outcome::Failed => Stage::Failed,
-            };
-            shared.table.finish(lsn, stage);
-            shared.sequencer.unlock(lsn);
+        let failed = outcome == Outcome::Failed;
+        if let Some(lock) = (token >> LOCK_SHIFT).checked_sub(1) {
+            // first what the record means, then that it is complete: a drain that sees a failed
+            // record finds its extents needed
+            shared.gate.unlock(lock as u32, failed);
+            if lsn != Lsn(0) {
+                let stage = match outcome {
+                    Outcome::Done => Stage::Done,
+                    Outcome::Failed => Stage::Failed,
+                };
+                shared.table.finish(lsn, stage);
+            }
         }
-        let bytes = token & !LOCKS_RANGE;
-        let pending = shared.pending_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        shared
-            .signal
-            .ready(pending >= URGENT_BYTES || shared.durability.is_wanted());
+        if failed {
+            shared.caretaker_bell.ring();
+        }
+        shared.ready(token & ((1 << LOCK_SHIFT) - 1));
     }
 
     fn poll_durable(&self, lsn: Lsn, waker: &Waker) -> Poll<()> {
@@ -312,18 +445,4 @@ impl Interceptor for Capture {
         }
         polled
     }
-}
-
-fn ticket_token(request: &Request) -> u64 {
-    let payload = if request.operation.has_payload() {
-        request.len.get()
-    } else {
-        0
-    };
-    let locks = if request.operation == Operation::Flush {
-        0
-    } else {
-        LOCKS_RANGE
-    };
-    payload | locks
 }

@@ -106,7 +106,7 @@ impl<D: BlockDevice> MirroredDevice<D> {
         block_on(
             |waker| match self.capture.admit(request, landing.as_deref_mut(), waker) {
                 Ok(admission) => Poll::Ready(admission),
-                Err(Wait::Full | Wait::Overlap) => Poll::Pending,
+                Err(Wait::Full | Wait::Overlap | Wait::Map) => Poll::Pending,
             },
         )
     }

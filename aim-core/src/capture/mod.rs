@@ -12,25 +12,38 @@
 //! [`MirroredDevice`] puts it in front of any [`BlockDevice`](crate::device::BlockDevice) for
 //! those who embed the library.
 
+mod caretaker;
 mod config;
+mod copy;
 mod drain;
 mod durability;
+mod extents;
+mod gate;
 mod interception;
+mod keeper;
 mod leftover;
 mod mirrored;
-mod note;
 mod record;
-mod sequencer;
+mod rescue;
+mod room;
 mod series;
 mod series_error;
 mod signal;
+mod source_disk;
 mod staged;
 mod staging;
+mod start;
 mod status;
+mod verify;
+mod worker;
 
-pub use config::{CaptureConfig, SealPolicy};
-pub use interception::{Capture, CaptureError, NotDrained};
+pub use config::{CaptureConfig, JournalPolicy, OnFull, Rates, SealPolicy};
+pub use extents::{ExtentMap, Initial, MapError};
+pub use interception::{Capture, NotDrained, Wanted};
 pub use mirrored::MirroredDevice;
 pub use series_error::SeriesError;
+pub use source_disk::SourceDisk;
 pub use staging::StagingConfig;
-pub use status::{CaptureState, CaptureStatus};
+pub use start::CaptureError;
+pub use status::{CaptureState, CaptureStatus, ResyncStatus, VerifyStatus};
+pub use worker::{Worker, Workers};

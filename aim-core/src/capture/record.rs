@@ -7,7 +7,7 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::request::{Operation, Request};
+use crate::format::Kind;
 use crate::units::{ByteLen, ByteOffset, Lsn, Timestamp};
 
 /// Bytes of one record.
@@ -18,11 +18,11 @@ pub(super) const RECORD_BYTES: usize = size_of::<Slot>();
 struct Slot {
     /// LSN in the upper bits, [`Stage`] in the lower two. Written last, read first.
     stamp: AtomicU64,
-    /// Device in bits 0..16, operation code in 16..24, FUA in bit 24.
+    /// Device in bits 0..16, code of the kind in 16..24, FUA in bit 24.
     what: AtomicU64,
     offset: AtomicU64,
     len: AtomicU64,
-    /// Place of the payload in the ring, in bytes; 0 where there is none.
+    /// For a write the place of the payload in the ring, in bytes; for a verify record the digest.
     payload: AtomicU64,
     time: AtomicU64,
     reserved: [AtomicU64; 2],
@@ -46,7 +46,11 @@ pub(super) enum Stage {
 pub(super) struct Captured {
     pub(super) lsn: Lsn,
     pub(super) stage: Stage,
-    pub(super) request: Request,
+    pub(super) kind: Kind,
+    pub(super) device: u16,
+    pub(super) offset: ByteOffset,
+    pub(super) len: ByteLen,
+    pub(super) fua: bool,
     /// Place of the payload in the ring; 0 where there is none.
     pub(super) payload: u64,
     pub(super) time: Timestamp,
@@ -55,10 +59,9 @@ pub(super) struct Captured {
 impl Captured {
     /// Bytes that its payload takes in the ring.
     pub(super) fn payload_len(&self) -> u64 {
-        if self.request.operation.has_payload() {
-            self.request.len.get()
-        } else {
-            0
+        match self.kind {
+            Kind::Write => self.len.get(),
+            _ => 0,
         }
     }
 }
@@ -96,16 +99,19 @@ impl RecordTable {
     /// Enters a transaction. The caller has made sure that the record's last one is drained.
     pub(super) fn enter(&self, captured: &Captured) {
         let slot = self.slot(captured.lsn);
-        let request = &captured.request;
-        let what = u64::from(request.device)
-            | operation_code(request.operation) << 16
-            | u64::from(request.fua) << 24;
+        let what = u64::from(captured.device)
+            | kind_code(captured.kind) << 16
+            | u64::from(captured.fua) << 24;
+        let payload = match captured.kind {
+            Kind::Verify { digest } => digest,
+            _ => captured.payload,
+        };
         // a reader that meets the new stamp sees the fields that go with it; one that meets the
         // old stamp has no business with the fields, as that transaction is drained
         slot.what.store(what, Ordering::Relaxed);
-        slot.offset.store(request.offset.get(), Ordering::Relaxed);
-        slot.len.store(request.len.get(), Ordering::Relaxed);
-        slot.payload.store(captured.payload, Ordering::Relaxed);
+        slot.offset.store(captured.offset.get(), Ordering::Relaxed);
+        slot.len.store(captured.len.get(), Ordering::Relaxed);
+        slot.payload.store(payload, Ordering::Relaxed);
         slot.time.store(captured.time.get(), Ordering::Relaxed);
         slot.stamp
             .store(stamp(captured.lsn, captured.stage), Ordering::Release);
@@ -132,22 +138,27 @@ impl RecordTable {
             _ => return None,
         };
         let what = slot.what.load(Ordering::Relaxed);
-        let request = Request {
-            device: what as u16,
-            operation: operation_of(what >> 16 & 0xff)?,
-            offset: ByteOffset(slot.offset.load(Ordering::Relaxed)),
-            len: ByteLen(slot.len.load(Ordering::Relaxed)),
-            fua: what >> 24 & 1 == 1,
-        };
         let payload = slot.payload.load(Ordering::Relaxed);
-        let time = Timestamp(slot.time.load(Ordering::Relaxed));
+        let kind = kind_of(what >> 16 & 0xff, payload)?;
         Some(Captured {
             lsn,
             stage,
-            request,
-            payload,
-            time,
+            kind,
+            device: what as u16,
+            offset: ByteOffset(slot.offset.load(Ordering::Relaxed)),
+            len: ByteLen(slot.len.load(Ordering::Relaxed)),
+            fua: what >> 24 & 1 == 1,
+            payload: if kind == Kind::Write { payload } else { 0 },
+            time: Timestamp(slot.time.load(Ordering::Relaxed)),
         })
+    }
+
+    /// Forgets one transaction: what it says is not true any more, its payload is gone.
+    pub(super) fn forget(&self, lsn: Lsn) {
+        let slot = self.slot(lsn);
+        if slot.stamp.load(Ordering::SeqCst) >> 2 == lsn.get() {
+            slot.stamp.store(0, Ordering::SeqCst);
+        }
     }
 
     /// Forgets everything: a stamp of an earlier life must not be taken for a new transaction.
@@ -170,24 +181,33 @@ fn stamp(lsn: Lsn, stage: Stage) -> u64 {
     lsn.get() << 2 | stage
 }
 
-fn operation_code(operation: Operation) -> u64 {
-    match operation {
-        Operation::Read => 0,
-        Operation::Write => 1,
-        Operation::WriteZeroes { unmap: true } => 2,
-        Operation::WriteZeroes { unmap: false } => 3,
-        Operation::Discard => 4,
-        Operation::Flush => 5,
+fn kind_code(kind: Kind) -> u64 {
+    match kind {
+        Kind::Void => 0,
+        Kind::Write => 1,
+        Kind::WriteZeroes { unmap: true } => 2,
+        Kind::WriteZeroes { unmap: false } => 3,
+        Kind::Discard => 4,
+        Kind::Flush => 5,
+        Kind::Verify { .. } => 6,
+        Kind::GroupBegin { hole: false } => 7,
+        Kind::GroupBegin { hole: true } => 8,
+        Kind::GroupEnd => 9,
     }
 }
 
-fn operation_of(code: u64) -> Option<Operation> {
+fn kind_of(code: u64, payload: u64) -> Option<Kind> {
     Some(match code {
-        1 => Operation::Write,
-        2 => Operation::WriteZeroes { unmap: true },
-        3 => Operation::WriteZeroes { unmap: false },
-        4 => Operation::Discard,
-        5 => Operation::Flush,
+        0 => Kind::Void,
+        1 => Kind::Write,
+        2 => Kind::WriteZeroes { unmap: true },
+        3 => Kind::WriteZeroes { unmap: false },
+        4 => Kind::Discard,
+        5 => Kind::Flush,
+        6 => Kind::Verify { digest: payload },
+        7 => Kind::GroupBegin { hole: false },
+        8 => Kind::GroupBegin { hole: true },
+        9 => Kind::GroupEnd,
         _ => return None,
     })
 }
@@ -207,13 +227,11 @@ mod tests {
         let captured = Captured {
             lsn: Lsn(11),
             stage: Stage::InFlight,
-            request: Request {
-                device: 3,
-                operation: Operation::WriteZeroes { unmap: false },
-                offset: ByteOffset(1 << 40),
-                len: ByteLen(1 << 33),
-                fua: true,
-            },
+            kind: Kind::WriteZeroes { unmap: false },
+            device: 3,
+            offset: ByteOffset(1 << 40),
+            len: ByteLen(1 << 33),
+            fua: true,
             payload: 0,
             time: Timestamp(5),
         };
@@ -225,5 +243,17 @@ mod tests {
             table.get(Lsn(11)).map(|found| found.stage),
             Some(Stage::Failed)
         );
+        let verify = Captured {
+            lsn: Lsn(12),
+            kind: Kind::Verify { digest: u64::MAX },
+            fua: false,
+            ..captured
+        };
+        table.enter(&verify);
+        assert_eq!(table.get(Lsn(12)), Some(verify));
+        table.forget(Lsn(4));
+        assert_eq!(table.get(Lsn(12)), Some(verify), "another one's");
+        table.forget(Lsn(12));
+        assert_eq!(table.get(Lsn(12)), None);
     }
 }

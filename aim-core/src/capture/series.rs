@@ -2,38 +2,46 @@
 //!
 //! The steps of sealing, and what a restart does after a stop between them, are in
 //! `docs/consistency.md`, "Sealing a file on the source". A step that fails for want of room is
-//! done again; any other failure ends the series.
+//! done again; after any other failure the file is brought into [safety](super::rescue) before
+//! the series goes on.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::note::Note;
-use super::{CaptureState, SealPolicy, SeriesError};
+use super::rescue::{Rescued, rescue};
+use super::room::{Fill, used_up};
+use super::{JournalPolicy, SealPolicy, SeriesError};
 use crate::clock::Clock;
 use crate::cursor::Position;
-use crate::fs::Directory;
+use crate::format::Kind;
 use crate::journal::{FileName, OpenFile, OpenSpec, Record, Recovered, SealedFile, recover};
 use crate::spool::SourceSpool;
-use crate::units::{Lsn, Timestamp, VolumeId};
+use crate::units::{ByteLen, ByteOffset, Lsn, Timestamp, VolumeId};
 
 /// IOCBs of the first file, one page.
 const CAPACITY_MIN: u32 = 64;
+/// Records that bridge a hole and are appended at once.
+const BRIDGE_RECORDS: u64 = 1024;
 
 /// The journal of a volume from its last sealed file on.
 #[derive(Debug)]
 pub(super) struct Series {
     spool: SourceSpool,
     policy: SealPolicy,
+    journal: JournalPolicy,
     clock: Box<dyn Clock>,
     stage: FileStage,
     /// The last file that `sealed.cursor` names.
     sealed: Position,
     last: Lsn,
     last_time: Timestamp,
+    /// The begin of the group that is open behind `last`; 0 if none is.
+    open_group: Lsn,
     /// IOCBs that the next file gets.
     capacity: u32,
-    uncertain: Option<String>,
-    lost: Option<String>,
+    /// When the last file was begun.
+    fill: Fill,
 }
 
 /// How far the file behind the last sealed one is.
@@ -45,46 +53,58 @@ enum FileStage {
     Open(Box<OpenFile>, Timestamp),
     /// Sealing it failed for want of room: it must be read again.
     Unfinished(FileName),
+    /// What the medium holds of it is unknown.
+    Unsure(FileName),
     /// Its content is whole; cursor and name are not.
     Sealed(SealedFile),
 }
 
+/// What became of the open file of the one before.
+#[derive(Debug)]
+pub(super) enum TakenUp {
+    /// Nothing of it is lost.
+    Whole,
+    /// It can't be read, and what it held is unknown.
+    Damaged,
+    /// The file system failed; it will be tried again before the series goes on.
+    Later(SeriesError),
+}
+
 impl Series {
-    /// Takes up the series where it ended: goes on with a sealing that was interrupted, and
-    /// recovers an open file.
+    /// Takes up the series where it ended: goes on with a sealing that was interrupted, and brings
+    /// an open file into safety. Says how that went.
+    ///
+    /// # Errors
+    ///
+    /// Where the journal folder is not what it should be. A file system that can't be written is
+    /// none: that may pass.
     pub(super) fn resume(
         spool: SourceSpool,
         policy: SealPolicy,
+        journal: JournalPolicy,
         clock: Box<dyn Clock>,
-    ) -> Result<Self, SeriesError> {
+    ) -> Result<(Self, TakenUp), SeriesError> {
         let sealed = spool.sealed()?;
         let mut series = Self {
             stage: FileStage::None,
             sealed,
             last: sealed.lsn,
             last_time: Timestamp(0),
+            open_group: sealed.open_group,
             capacity: CAPACITY_MIN,
-            uncertain: None,
-            lost: None,
+            fill: Fill::default(),
             spool,
             policy,
+            journal,
             clock,
         };
-        series.uncertain = series.note(Note::Uncertain)?;
-        series.lost = series.note(Note::Lost)?;
-        if series.lost.is_none() {
-            series.take_up_open_file()?;
-        }
-        Ok(series)
-    }
-
-    /// Notes that a capture runs. With `ring_found`, the staging ring of the one before was
-    /// there, so that nothing acknowledged is missing; without, an unclean stop is uncertain.
-    pub(super) fn begin(&mut self, ring_found: bool) -> Result<(), SeriesError> {
-        if self.note(Note::Running)?.is_some() && !ring_found {
-            self.note_uncertain("the machine went down, or the process without its staging ring");
-        }
-        self.set_note(Note::Running, "present while the volume is captured")
+        let taken_up = match series.take_up_open_file() {
+            Ok(is_damaged) if is_damaged => TakenUp::Damaged,
+            Ok(_) => TakenUp::Whole,
+            Err(error) if error.is_of_file_system() => TakenUp::Later(error),
+            Err(error) => return Err(error),
+        };
+        Ok((series, taken_up))
     }
 
     /// Appends the first records of `records`, as many as go into one file; at least one. They
@@ -93,14 +113,10 @@ impl Series {
         let Some(first) = records.first() else {
             return Ok(0);
         };
-        let count = if self.lost.is_some() {
-            records.len()
-        } else {
-            let file = self.file_for(first)?;
-            let count = file.fitting(records);
-            file.append(&records[..count])?;
-            count
-        };
+        let file = self.file_for(first)?;
+        let count = file.fitting(records);
+        file.append(&records[..count])?;
+        self.open_group = file.open_group();
         self.last = Lsn(first.lsn.get() + count as u64 - 1);
         self.last_time = records[count - 1].time;
         Ok(count)
@@ -130,55 +146,60 @@ impl Series {
                 let age = self.clock.now().get().saturating_sub(first.get());
                 Some(self.policy.age.saturating_sub(Duration::from_nanos(age)))
             }
-            FileStage::Unfinished(_) | FileStage::Sealed(_) => Some(Duration::ZERO),
+            FileStage::Unfinished(_) | FileStage::Unsure(_) | FileStage::Sealed(_) => {
+                Some(Duration::ZERO)
+            }
         }
     }
 
-    /// Ends the capture: seals what is open and takes the note back that it runs.
+    /// Seals what is open.
     pub(super) fn close(&mut self) -> Result<(), SeriesError> {
-        if self.lost.is_some() {
-            return Ok(());
-        }
-        self.seal()?;
-        self.note_error(Note::Running, Note::Running.remove(self.root()))
+        self.seal()
     }
 
-    /// Source and mirror may differ: said until the volume is initialized anew. The first reason
-    /// stays.
-    pub(super) fn note_uncertain(&mut self, reason: &str) {
-        if self.uncertain.is_some() {
+    /// Nothing more is appended for now. After any error but a want of room, nobody knows what the
+    /// medium holds of the open file.
+    pub(super) fn leave(&mut self, error: &SeriesError) {
+        if error.may_pass() {
             return;
         }
-        tracing::error!(
-            reason,
-            "source and mirror may differ: the mirror needs a new copy"
-        );
-        if let Err(error) = self.set_note(Note::Uncertain, reason) {
-            tracing::error!(%error, "the journal folder can't hold the note of it");
-        }
-        self.uncertain = Some(reason.to_owned());
+        self.stage = match std::mem::replace(&mut self.stage, FileStage::None) {
+            FileStage::Open(file, _) => FileStage::Unsure(file.name()),
+            FileStage::Unfinished(name) => FileStage::Unsure(name),
+            stage => stage,
+        };
     }
 
-    /// Ends the series: the disk goes on, nothing more is captured.
-    pub(super) fn give_up(&mut self, reason: &str) {
-        if let Err(error) = self.set_note(Note::Lost, reason) {
-            tracing::error!(%error, "the journal folder can't hold the note that capture ended");
-        }
-        self.stage = FileStage::None;
-        self.lost = Some(reason.to_owned());
+    /// Whether the journal has so much room that it is worth while to capture again.
+    pub(super) fn has_room_again(&mut self) -> Result<bool, SeriesError> {
+        self.fill = self.measure()?;
+        Ok(self.fill.allows_again(self.policy.bytes.get()))
     }
 
-    pub(super) fn state(&self) -> CaptureState {
-        match &self.lost {
-            None => CaptureState::Capturing,
-            Some(reason) => CaptureState::Passthrough {
-                reason: reason.clone(),
-            },
+    /// Goes on behind the transactions `lost`, which were not captured: begins a group in the place
+    /// of the first of them, unless one is open. Durable when this returns.
+    pub(super) fn bridge(
+        &mut self,
+        lost: RangeInclusive<u64>,
+        hole: bool,
+    ) -> Result<(), SeriesError> {
+        let time = self.last_time.max(self.clock.now());
+        let mut next = *lost.start();
+        while next <= *lost.end() {
+            let records: Vec<_> = (next..=*lost.end())
+                .take(BRIDGE_RECORDS as usize)
+                .map(|lsn| {
+                    let begins = lsn == *lost.start() && self.open_group == Lsn(0);
+                    let kind = match begins {
+                        true => Kind::GroupBegin { hole },
+                        false => Kind::Void,
+                    };
+                    bare_record(Lsn(lsn), kind, time)
+                })
+                .collect();
+            next += self.append(&records)? as u64;
         }
-    }
-
-    pub(super) fn uncertain(&self) -> Option<String> {
-        self.uncertain.clone()
+        self.sync()
     }
 
     pub(super) fn volume(&self) -> VolumeId {
@@ -194,6 +215,11 @@ impl Series {
         self.last_time
     }
 
+    /// The begin of the group that is open behind the last transaction; 0 if none is.
+    pub(super) fn open_group(&self) -> Lsn {
+        self.open_group
+    }
+
     /// The last sealed file.
     pub(super) fn sealed(&self) -> Position {
         self.sealed
@@ -207,6 +233,11 @@ impl Series {
         }
     }
 
+    /// How full the journal was when the last file was begun.
+    pub(super) fn fill(&self) -> Fill {
+        self.fill
+    }
+
     /// The open file, if `first` fits in it; else a new one, behind the sealed one.
     fn file_for(&mut self, first: &Record<'_>) -> Result<&mut OpenFile, SeriesError> {
         let has_room = match &self.stage {
@@ -215,7 +246,11 @@ impl Series {
         };
         if !has_room {
             self.seal()?;
+            self.fill = self.measure()?;
             let spec = self.next_file();
+            if !self.fill.allows(spec.target_size.get()) {
+                return Err(self.spool_error(used_up(self.fill)));
+            }
             let file = OpenFile::create(&**self.spool.open_folder(), &spec)?;
             self.stage = FileStage::Open(Box::new(file), first.time);
         }
@@ -223,6 +258,11 @@ impl Series {
             FileStage::Open(file, _) => Ok(file),
             _ => unreachable!("opened above"),
         }
+    }
+
+    fn measure(&self) -> Result<Fill, SeriesError> {
+        let limit = self.journal.bytes.map(ByteLen::get);
+        Ok(Fill::measure(&self.spool, limit)?)
     }
 
     fn next_file(&self) -> OpenSpec {
@@ -244,6 +284,10 @@ impl Series {
                 FileStage::Unfinished(name) => {
                     self.stage = FileStage::Unfinished(name);
                     self.recover(name)?;
+                }
+                FileStage::Unsure(name) => {
+                    self.stage = FileStage::Unsure(name);
+                    self.rescue(name)?;
                 }
                 FileStage::Open(file, _) => {
                     self.capacity = next_capacity(&file);
@@ -276,17 +320,24 @@ impl Series {
         }
     }
 
-    fn take_up_open_file(&mut self) -> Result<(), SeriesError> {
+    fn spool_error(&self, source: io::Error) -> SeriesError {
+        SeriesError::Io {
+            folder: self.spool.root().path(),
+            name: "the journal".to_owned(),
+            source,
+        }
+    }
+
+    /// Takes up what the one before left in `open/`. Says whether records were lost to damage.
+    fn take_up_open_file(&mut self) -> Result<bool, SeriesError> {
         let folder = self.spool.open_folder().clone();
-        let io = |name: &str| {
-            let (folder, name) = (folder.path(), name.to_owned());
-            move |source| SeriesError::Io {
-                folder,
-                name,
-                source,
-            }
-        };
-        for text in folder.list().map_err(io("."))? {
+        let mut is_damaged = false;
+        let listed = folder.list().map_err(|source| SeriesError::Io {
+            folder: folder.path(),
+            name: ".".to_owned(),
+            source,
+        })?;
+        for text in listed {
             let name = FileName::parse_open(&text).ok();
             let expected = name.filter(|name| {
                 name.volume == self.volume()
@@ -294,17 +345,22 @@ impl Series {
                     && (name.number == self.sealed.file || name.number == self.sealed.file.next())
             });
             let Some(name) = expected else {
-                let (folder, sealed) = (folder.path(), self.sealed);
-                return Err(SeriesError::Stray {
-                    folder,
-                    name: text,
-                    sealed,
-                });
+                return Err(self.stray(text));
             };
-            self.recover(name)?;
+            match name.number == self.sealed.file {
+                // its content is durable, and must be just what the cursor says
+                true => {
+                    self.stage = FileStage::Unfinished(name);
+                    self.recover(name)?;
+                }
+                false => {
+                    self.stage = FileStage::Unsure(name);
+                    is_damaged |= self.rescue(name)?;
+                }
+            }
             self.seal()?;
         }
-        Ok(())
+        Ok(is_damaged)
     }
 
     /// Reads an open file again: to be appended to and sealed, already sealed, or empty.
@@ -313,51 +369,75 @@ impl Series {
         self.stage = match recover(&*folder, name)? {
             Recovered::Open(file) if file.follows() == (self.sealed.lsn, self.sealed.digest) => {
                 self.last = file.last_lsn();
+                self.open_group = file.open_group();
                 let created = file.created();
                 FileStage::Open(file, created)
             }
             Recovered::Sealed(file)
                 if file.position == self.sealed || file.position.lsn > self.sealed.lsn =>
             {
-                self.last = file.position.lsn;
-                self.last_time = file.last_time;
-                FileStage::Sealed(file)
+                self.take(file)
             }
             Recovered::Empty if name.number > self.sealed.file => {
                 let removed = folder.remove(&name.open()).and_then(|()| folder.sync());
                 removed.map_err(|source| self.open_error(name, source))?;
                 FileStage::None
             }
-            _ => {
-                let (folder, sealed) = (folder.path(), self.sealed);
-                return Err(SeriesError::Stray {
-                    folder,
-                    name: name.open(),
-                    sealed,
-                });
-            }
+            _ => return Err(self.stray(name.open())),
         };
         Ok(())
     }
 
-    fn root(&self) -> &dyn Directory {
-        &**self.spool.root()
+    /// Brings an open file into safety. Says whether it was damaged, and its records are lost.
+    fn rescue(&mut self, name: FileName) -> Result<bool, SeriesError> {
+        let rescued = rescue(&self.spool, name, self.clock.now())?;
+        let (stage, is_damaged) = match rescued {
+            Rescued::Sealed(file) if file.position.lsn > self.sealed.lsn => {
+                (self.take(file), false)
+            }
+            Rescued::Sealed(_) => return Err(self.stray(name.open())),
+            Rescued::Empty => (FileStage::None, false),
+            Rescued::Damaged(error) => {
+                tracing::error!(%error, "set aside: what it held has to be copied from the disk");
+                (FileStage::None, true)
+            }
+        };
+        if matches!(stage, FileStage::None) {
+            self.last = self.sealed.lsn;
+            self.open_group = self.sealed.open_group;
+        }
+        self.stage = stage;
+        Ok(is_damaged)
     }
 
-    fn note(&self, note: Note) -> Result<Option<String>, SeriesError> {
-        self.note_error(note, note.read(self.root()))
+    fn take(&mut self, file: SealedFile) -> FileStage {
+        self.last = file.position.lsn;
+        self.open_group = file.position.open_group;
+        self.last_time = self.last_time.max(file.last_time);
+        FileStage::Sealed(file)
     }
 
-    fn set_note(&self, note: Note, text: &str) -> Result<(), SeriesError> {
-        self.note_error(note, note.write(self.root(), text))
+    fn stray(&self, name: String) -> SeriesError {
+        let (folder, sealed) = (self.spool.open_folder().path(), self.sealed);
+        SeriesError::Stray {
+            folder,
+            name,
+            sealed,
+        }
     }
+}
 
-    fn note_error<T>(&self, note: Note, result: io::Result<T>) -> Result<T, SeriesError> {
-        result.map_err(|source| SeriesError::Io {
-            folder: self.root().path(),
-            name: note.file().to_owned(),
-            source,
-        })
+/// A record without a range.
+fn bare_record(lsn: Lsn, kind: Kind, time: Timestamp) -> Record<'static> {
+    Record {
+        lsn,
+        device: 0,
+        kind,
+        fua: false,
+        offset: ByteOffset(0),
+        len: ByteLen(0),
+        payload: &[],
+        time,
     }
 }
 

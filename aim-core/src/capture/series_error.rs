@@ -20,7 +20,7 @@ pub enum SeriesError {
     /// An open file that an unclean stop left behind.
     #[error(transparent)]
     Recover(#[from] RecoverError),
-    /// A file or a note in the journal folder.
+    /// A file in the journal folder, or the room for it.
     #[error("{name} in {folder}")]
     Io {
         /// Folder.
@@ -45,16 +45,32 @@ pub enum SeriesError {
 impl SeriesError {
     /// Whether the same step may succeed later: the medium has no room now.
     pub(super) fn may_pass(&self) -> bool {
+        self.io_error().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            )
+        })
+    }
+
+    /// Whether the file system is at fault, not what lies on it.
+    pub(super) fn is_of_file_system(&self) -> bool {
+        self.io_error().is_some_and(|error| {
+            !matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            )
+        })
+    }
+
+    fn io_error(&self) -> Option<&io::Error> {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<io::Error>() {
-                return matches!(
-                    error.kind(),
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-                );
+                return Some(error);
             }
             cause = error.source();
         }
-        false
+        None
     }
 }

@@ -26,7 +26,11 @@ use crate::units::VolumeId;
 
 /// Unit of placement in the ring file.
 const PAGE: usize = 4096;
-const MAGIC: [u8; 8] = *b"AIMRING1";
+const MAGIC: [u8; 8] = *b"AIMRING2";
+/// Bytes of the header that tell whose ring it is.
+const OWNER_BYTES: usize = 64;
+/// Where the kernel tells which boot of the machine this is.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// How much staging memory a volume has, and where.
 #[derive(Clone, Debug)]
@@ -98,8 +102,8 @@ struct Pool {
 }
 
 impl Staging {
-    /// Maps the ring. `existing` tells whether a ring file of this volume and these sizes was
-    /// there, with the records of a predecessor in it.
+    /// Maps the ring. The flag tells whether a ring file of this volume, these sizes and this
+    /// boot of the machine was there, with the records of a predecessor in it.
     pub(super) fn open(config: StagingConfig, volume: VolumeId) -> io::Result<(Self, bool)> {
         assert!(
             config.records.is_power_of_two(),
@@ -159,19 +163,24 @@ impl Staging {
         Ok((staging, existing))
     }
 
-    /// Says whether the header is of this volume and these sizes; makes it so if not.
+    /// Says whether the header is of this volume, these sizes and this boot; makes it so if not.
+    ///
+    /// A file system on a disk may bring back an old state of the ring after a power cut, so a
+    /// ring counts only in the boot in which it was made.
     fn adopt_header(&self, volume: VolumeId) -> bool {
-        let mut header = [0; 64];
+        let mut header = [0; OWNER_BYTES];
         header[..8].copy_from_slice(&MAGIC);
         header[8..24].copy_from_slice(&volume.0);
-        for (place, number) in header[24..].chunks_exact_mut(8).zip([
+        header[24..40].copy_from_slice(&boot_id());
+        for (place, number) in header[40..].chunks_exact_mut(8).zip([
             self.config.records,
             self.config.chunks(),
             self.config.chunk_bytes(),
         ]) {
             place.copy_from_slice(&(number as u64).to_le_bytes());
         }
-        // SAFETY: the first page is mapped, and used by nothing but this function.
+        // SAFETY: the first page is mapped, and its owner bytes are used by nothing but this
+        // function, before the ring is handed out.
         let place = unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), header.len()) };
         if place == header {
             return true;
@@ -181,6 +190,14 @@ impl Staging {
         unsafe { start.write_bytes(0, PAGE + self.config.table_bytes()) };
         place.copy_from_slice(&header);
         false
+    }
+
+    /// Set while transactions are not captured: the extent map alone tells then what happened,
+    /// and a successor must not rely on the ring.
+    pub(super) fn is_tracking(&self) -> &AtomicU32 {
+        // SAFETY: the word lies in the first page behind the owner bytes, aligned to 64, is used
+        // by nothing else, and is mapped as long as `self`.
+        unsafe { self.base.add(OWNER_BYTES).cast::<AtomicU32>().as_ref() }
     }
 
     pub(super) fn config(&self) -> &StagingConfig {
@@ -320,6 +337,13 @@ impl Drop for Staging {
             tracing::warn!(%error, "unmapping the staging ring");
         }
     }
+}
+
+/// The identity of this boot; zeroes where the kernel does not tell it.
+fn boot_id() -> [u8; 16] {
+    let text = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
+    let id = uuid::Uuid::try_parse(text.trim()).unwrap_or_default();
+    *id.as_bytes()
 }
 
 #[cfg(test)]

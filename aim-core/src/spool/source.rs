@@ -14,7 +14,10 @@ use crate::identity::VolumeIdentity;
 pub struct SourceSpool {
     root: Arc<dyn Directory>,
     open: Arc<dyn Directory>,
+    rescue: Arc<dyn Directory>,
+    damaged: Arc<dyn Directory>,
     outgoing: Arc<dyn Directory>,
+    state: Arc<dyn Directory>,
     identity: VolumeIdentity,
 }
 
@@ -48,10 +51,23 @@ impl SourceSpool {
     ) -> Result<Self, SpoolError> {
         Ok(Self {
             open: subfolder(&root, "open")?,
+            rescue: subfolder(&root, "rescue")?,
+            damaged: subfolder(&root, "damaged")?,
             outgoing: subfolder(&root, "outgoing")?,
+            state: root.clone(),
             root,
             identity,
         })
+    }
+
+    /// Keeps the extent map in `folder` instead of the journal folder: what has to be copied is
+    /// then known even where the journal's file system fails.
+    #[must_use]
+    pub fn with_state_folder(self, folder: Arc<dyn Directory>) -> Self {
+        Self {
+            state: folder,
+            ..self
+        }
     }
 
     /// The volume that it belongs to.
@@ -67,6 +83,31 @@ impl SourceSpool {
     /// Where the unsealed file is written.
     pub fn open_folder(&self) -> &Arc<dyn Directory> {
         &self.open
+    }
+
+    /// Where an open file is copied whose content on the medium is unknown.
+    pub fn rescue_folder(&self) -> &Arc<dyn Directory> {
+        &self.rescue
+    }
+
+    /// Where open files are kept that could not be read. Nothing in it is ever used again.
+    pub fn damaged_folder(&self) -> &Arc<dyn Directory> {
+        &self.damaged
+    }
+
+    /// Where the extent map is.
+    pub fn state_folder(&self) -> &Arc<dyn Directory> {
+        &self.state
+    }
+
+    /// Bytes that the journal's file system has left.
+    ///
+    /// # Errors
+    ///
+    /// [`SpoolError::Io`] if it does not tell.
+    pub fn free_bytes(&self) -> Result<u64, SpoolError> {
+        let free = self.root.free_bytes();
+        free.map_err(SpoolError::io(self.root.path()))
     }
 
     /// Where sealed files wait until they are durable at every target.

@@ -9,7 +9,7 @@ use libublk::UblkUringData;
 use libublk::uring_async::ublk_submit_sqe_async;
 use rustix::io::Errno;
 
-use super::buffer::Buffer;
+use crate::buffer::Buffer;
 
 /// Place of the backing disk in the ring's table of files; 0 is the device's own control file.
 pub(crate) const SLOT: usize = 1;

@@ -8,7 +8,6 @@
 //!                              disk  (the queue's own ring)
 //! ```
 
-mod buffer;
 mod disk;
 mod executor;
 mod place;

@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 
 use aim_core::intercept::{Interceptor, Landing, LandingWait};
 
-use super::buffer::Buffer;
+use crate::buffer::Buffer;
 
 /// A landing in the interceptor's memory; while that is full, memory of our own.
 ///

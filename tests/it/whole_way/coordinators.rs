@@ -4,10 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aim_core::capture::{Capture, CaptureConfig, MirroredDevice, SealPolicy, StagingConfig};
+use aim_core::capture::{
+    Capture, CaptureConfig, ExtentMap, Initial, MirroredDevice, SealPolicy, SourceDisk,
+    StagingConfig,
+};
 use aim_core::clock::SystemClock;
 use aim_core::device::{BlockDevice, FileDevice};
-use aim_core::fs::HostDirectory;
+use aim_core::fs::{Directory, HostDirectory};
 use aim_core::identity::VolumeIdentity;
 use aim_core::spool::{MirrorSpool, SourceSpool};
 use aim_core::units::{ByteLen, ByteOffset};
@@ -36,8 +39,11 @@ impl Hosts {
         for name in ["source.img", "mirror.img"] {
             std::fs::write(hosts.path(name), vec![0; SIZE as usize]).unwrap();
         }
-        let folder = |name| HostDirectory::open(hosts.path(name)).unwrap();
-        SourceSpool::create(folder("journal"), &hosts.identity).unwrap();
+        let folder =
+            |name| -> Arc<dyn Directory> { HostDirectory::open(hosts.path(name)).unwrap() };
+        let journal = folder("journal");
+        ExtentMap::create(&*journal, &hosts.identity, Initial::Identical, None).unwrap();
+        SourceSpool::create(journal, &hosts.identity).unwrap();
         MirrorSpool::create(folder("mirror"), &hosts.identity).unwrap();
         hosts
     }
@@ -54,16 +60,17 @@ impl Hosts {
         MirrorSpool::open(HostDirectory::open(self.path("mirror")).unwrap()).unwrap()
     }
 
-    fn start_source(&self) -> MirroredDevice<FileDevice> {
+    fn start_source(&self) -> MirroredDevice<Arc<FileDevice>> {
         let config = CaptureConfig {
-            staging: StagingConfig::anonymous(4, REQUEST_MAX),
             seal: SealPolicy {
                 bytes: ByteLen(256 << 10),
                 age: Duration::from_millis(20),
             },
+            ..CaptureConfig::new(StagingConfig::anonymous(4, REQUEST_MAX))
         };
-        let capture = Capture::start(&config, self.source_spool(), SystemClock).unwrap();
-        let disk = FileDevice::open_exclusive(self.path("source.img")).unwrap();
+        let disk = Arc::new(FileDevice::open_exclusive(self.path("source.img")).unwrap());
+        let disks: Vec<Arc<dyn SourceDisk>> = vec![disk.clone()];
+        let capture = Capture::start(&config, self.source_spool(), disks, SystemClock).unwrap();
         MirroredDevice::new(disk, capture)
     }
 

@@ -8,7 +8,10 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aim_core::capture::{Capture, CaptureConfig, MirroredDevice, SealPolicy, StagingConfig};
+use aim_core::capture::{
+    Capture, CaptureConfig, ExtentMap, Initial, MirroredDevice, SealPolicy, SourceDisk,
+    StagingConfig,
+};
 use aim_core::clock::SystemClock;
 use aim_core::cursor::MirrorCursor;
 use aim_core::device::{BlockDevice, MemDevice};
@@ -107,7 +110,9 @@ impl World {
         let size = ByteLen(BLOCKS * BLOCK);
         let identity = VolumeIdentity::generate(size, BLOCK as u32);
         let source = MemFileSystem::new(Power::steady());
-        SourceSpool::create(source.folder("/journal"), &identity).unwrap();
+        let journal = source.folder("/journal");
+        ExtentMap::create(&*journal, &identity, Initial::Identical, None).unwrap();
+        SourceSpool::create(journal, &identity).unwrap();
         let mirror_power = Power::steady();
         let mirror = MemFileSystem::new(mirror_power.clone());
         MirrorSpool::create(mirror.folder("/mirror"), &identity).unwrap();
@@ -190,11 +195,13 @@ impl World {
             bytes: ByteLen(16 * BLOCK),
             age: Duration::from_secs(3600),
         };
+        let staging = StagingConfig::anonymous(2, (REQUEST_BLOCKS * BLOCK) as usize);
         let config = CaptureConfig {
-            staging: StagingConfig::anonymous(2, (REQUEST_BLOCKS * BLOCK) as usize),
             seal,
+            ..CaptureConfig::new(staging)
         };
-        let capture = Capture::start(&config, self.source_spool(), SystemClock).unwrap();
+        let disks: Vec<Arc<dyn SourceDisk>> = vec![self.disk.clone()];
+        let capture = Capture::start(&config, self.source_spool(), disks, SystemClock).unwrap();
         self.mirrored = Some(MirroredDevice::new(self.disk.clone(), capture));
     }
 

@@ -183,9 +183,10 @@ impl State {
 
     /// Refuses to let a file grow to `len` bytes where there is no room.
     fn require_room(&mut self, file: FileId, len: u64) -> io::Result<()> {
-        let space = self.content(file)?.space();
+        let growth = len.saturating_sub(self.content(file)?.space());
         match self.capacity {
-            Some(capacity) if self.used() + len.saturating_sub(space) > capacity => {
+            // what lies inside of a file can be written on a full disk, too
+            Some(capacity) if growth > 0 && self.used() + growth > capacity => {
                 Err(io::ErrorKind::StorageFull.into())
             }
             _ => Ok(()),

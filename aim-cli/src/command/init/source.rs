@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use aim_core::capture::{ExtentMap, Initial};
 use aim_core::device::BlockDevice;
 use aim_core::fs::{Directory, HostDirectory};
 use aim_core::identity::VolumeIdentity;
@@ -96,6 +97,13 @@ fn create(
     let device = disk::open_exclusive(&volume.device)?;
     let journal = new_journal(&volume.journal)?;
     let identity = VolumeIdentity::generate(device.size(), device.block_size());
+    let map = ExtentMap::create(&*journal, &identity, Initial::Identical, None);
+    map.map_err(|error| {
+        Problem::new("can't make the extent map")
+            .at(volume.journal.display())
+            .because(&error)
+            .exit(Exit::Failed)
+    })?;
     SourceSpool::create(journal, &identity).map_err(|error| state::spool_failed(&error))?;
     Ok(identity)
 }
@@ -120,7 +128,16 @@ fn new_journal(path: &Path) -> Outcome<Arc<dyn Directory>> {
     }
     let mut left = std::fs::read_dir(path).map_err(|error| failed(&error))?;
     // an interrupted `init` leaves these, empty
-    let ours = ["lost+found", "volume.id.tmp", "open", "outgoing"];
+    let ours = [
+        "lost+found",
+        "volume.id.tmp",
+        "extents.map",
+        "extents.map.tmp",
+        "open",
+        "rescue",
+        "damaged",
+        "outgoing",
+    ];
     let foreign = left.find_map(|entry| {
         let entry = entry.ok()?;
         let name = entry.file_name();

@@ -42,7 +42,16 @@ fn render_volume(volume: &VolumeReport, text: &mut String) {
             ("rate", rate(volume.rate_bytes_per_second)),
         ],
     );
-    note(text, "uncertain", volume.uncertain.as_deref());
+    if let Some(resync) = volume.resync {
+        line(
+            text,
+            &[
+                ("to be copied", size(Some(resync.needed_bytes))),
+                ("copied", size(Some(resync.copied_bytes))),
+                ("unreadable", size(Some(resync.unreadable_bytes))),
+            ],
+        );
+    }
     note(text, "last error", volume.last_error.as_deref());
 }
 

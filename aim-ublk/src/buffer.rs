@@ -5,10 +5,13 @@ use std::ptr::NonNull;
 
 /// A zeroed buffer that starts at a page.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     start: NonNull<u8>,
     layout: Layout,
 }
+
+// SAFETY: it owns its memory as a `Box` does.
+unsafe impl Send for Buffer {}
 
 impl Buffer {
     const ALIGNMENT: usize = 4096;
@@ -16,7 +19,7 @@ impl Buffer {
     /// # Panics
     ///
     /// If `len` is 0 or rounds up past the address space: a device's request size is neither.
-    pub(super) fn zeroed(len: usize) -> Self {
+    pub(crate) fn zeroed(len: usize) -> Self {
         assert!(len > 0, "an empty buffer");
         let layout = Layout::from_size_align(len, Self::ALIGNMENT)
             .unwrap_or_else(|_| panic!("a buffer of {len} bytes"));
@@ -28,11 +31,16 @@ impl Buffer {
         }
     }
 
-    pub(super) fn address(&self) -> NonNull<u8> {
+    pub(crate) fn address(&self) -> NonNull<u8> {
         self.start
     }
 
-    pub(super) fn as_slice(&self) -> &[u8] {
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: allocated and zeroed with this size, and owned by `self`.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.layout.size()) }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
         // SAFETY: allocated and zeroed with this size, and owned by `self`.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.layout.size()) }
     }

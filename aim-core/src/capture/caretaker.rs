@@ -1,0 +1,276 @@
+//! The worker that makes good what differs: it begins and ends groups, copies what is needed,
+//! puts digests into the series, and cools hot extents.
+//!
+//! ```text
+//! needed extents ── group begin ── copy, copy, ... ── group end      (copy.rs)
+//! verification   ── digest, digest, ...                              (verify.rs)
+//! hot extents    ── disks synced ── journal synced ── cool
+//! ```
+//!
+//! What it puts into the series gets its place as live writes do. It never holds more than one
+//! range, and that only while it reads it.
+
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use super::copy::Copy;
+use super::gate::{Group, Inserted, Mode, State};
+use super::interception::Shared;
+use super::record::{Captured, Stage};
+use super::verify::Verify;
+use super::{Rates, status};
+use crate::format::Kind;
+use crate::intercept::Landing;
+use crate::request::Request;
+use crate::units::{ByteLen, ByteOffset, Lsn, Timestamp};
+
+/// How long it rests where nobody calls it.
+const REST: Duration = Duration::from_millis(500);
+/// How long extents stay hot before disk and journal are synced for their sake.
+const COOL_AFTER: Duration = Duration::from_secs(5);
+/// Hot extents at which that is not waited for: a power cut would cost much copying.
+const HOT_MAX: usize = 512;
+/// How long to wait before extents that can't be read are tried again.
+const RETRY_UNREADABLE: Duration = Duration::from_secs(300);
+
+/// The state of the worker.
+#[derive(Debug)]
+pub(super) struct Caretaker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) rates: Rates,
+    pub(super) waker: Waker,
+    pub(super) landing: Option<Landing>,
+    pub(super) copy: Option<Copy>,
+    pub(super) verify: Verify,
+    /// The extent behind the one that was copied last.
+    pub(super) copy_from: usize,
+    /// Not before this time: the disk is to be read no faster.
+    pub(super) not_before: Timestamp,
+    checkpoint: Option<Checkpoint>,
+    last_checkpoint: Timestamp,
+    retry_unreadable_at: Timestamp,
+}
+
+/// Disks are synced; the journal has to follow.
+#[derive(Clone, Copy, Debug)]
+struct Checkpoint {
+    generation: u32,
+    lsn: Lsn,
+}
+
+impl Caretaker {
+    pub(super) fn new(shared: Arc<Shared>, rates: Rates, verify_every: Option<Duration>) -> Self {
+        let now = shared.now();
+        Self {
+            waker: Waker::from(Arc::clone(&shared.caretaker_bell)),
+            rates,
+            landing: None,
+            copy: None,
+            verify: Verify::new(verify_every, now),
+            copy_from: 0,
+            not_before: Timestamp(0),
+            checkpoint: None,
+            last_checkpoint: now,
+            retry_unreadable_at: now,
+            shared,
+        }
+    }
+
+    /// Runs until the capture is stopped.
+    pub(super) fn run(mut self) -> Self {
+        while !self.shared.is_stopping() {
+            if !self.step() {
+                self.shared.caretaker_bell.rest(self.rest());
+            }
+        }
+        self.shared.gate.release();
+        self
+    }
+
+    /// Does a little of what there is to do. Says whether that was anything.
+    pub(super) fn step(&mut self) -> bool {
+        let (mode, group, is_copied, is_needed) = {
+            let state = self.shared.gate.lock();
+            let is_needed = state.extents.needed() > 0;
+            (state.mode(), state.group(), state.is_copied(), is_needed)
+        };
+        if mode == Mode::Track {
+            return self.let_go();
+        }
+        if self.cool() {
+            return true;
+        }
+        if is_needed {
+            self.retry_unreadable();
+        }
+        match group {
+            Group::None if !is_copied => self.begin_group(),
+            Group::None => self.verify_step(),
+            Group::Open if is_copied && self.copy.is_none() => self.end_group(),
+            Group::Open => self.copy_step(),
+            Group::Ending => false,
+        }
+    }
+
+    /// Nothing is captured: whatever was begun is of no use.
+    fn let_go(&mut self) -> bool {
+        self.checkpoint = None;
+        let had_something = self.copy.is_some() || self.verify.has_claim();
+        if had_something {
+            self.abandon_copy(false);
+            self.verify.forget_claim();
+            self.shared.gate.release();
+        }
+        had_something
+    }
+
+    fn begin_group(&mut self) -> bool {
+        self.shared.progress().copied = ByteLen(0);
+        self.insert_bare(Kind::GroupBegin { hole: false }, |state| {
+            let may = state.group() == Group::None && !state.is_copied();
+            if may {
+                state.set_group(Group::Open);
+            }
+            may
+        })
+    }
+
+    fn end_group(&mut self) -> bool {
+        self.insert_bare(Kind::GroupEnd, |state| {
+            let may = state.group() == Group::Open && state.is_copied();
+            if may {
+                state.set_group(Group::Ending);
+            }
+            may
+        })
+    }
+
+    fn insert_bare(&self, kind: Kind, may: impl FnOnce(&mut State) -> bool) -> bool {
+        let nowhere = Request::write(ByteOffset(0), ByteLen(0));
+        matches!(self.insert(kind, &nowhere, None, may), Inserted::At(_))
+    }
+
+    /// Gives a record its place, and hands it to the drain.
+    pub(super) fn insert(
+        &self,
+        kind: Kind,
+        range: &Request,
+        landing: Option<&mut Landing>,
+        may: impl FnOnce(&mut State) -> bool,
+    ) -> Inserted {
+        let shared = &*self.shared;
+        let inserted = shared
+            .gate
+            .insert(shared.now(), &self.waker, may, |lsn, time| {
+                let captured = Captured {
+                    lsn,
+                    stage: Stage::Done,
+                    kind,
+                    device: range.device,
+                    offset: range.offset,
+                    len: range.len,
+                    fua: false,
+                    payload: 0,
+                    time,
+                };
+                shared.enter(captured, landing);
+            });
+        match inserted {
+            Inserted::At(_) => {
+                let payload = if kind == Kind::Write {
+                    range.len.get()
+                } else {
+                    0
+                };
+                shared.ready(payload);
+            }
+            Inserted::Full => shared.signal.ready(true),
+            Inserted::Refused => {}
+        }
+        inserted
+    }
+
+    /// Lets the next read wait, so that `bytes` do not exceed the rate.
+    pub(super) fn pace(&mut self, bytes: u64, rate: Option<ByteLen>) {
+        if let Some(rate) = rate {
+            let seconds = bytes as f64 / (rate.get().max(1)) as f64;
+            self.not_before = self.shared.later(Duration::from_secs_f64(seconds));
+        }
+    }
+
+    /// Syncs the disks. Says whether that went well.
+    pub(super) fn sync_disks(&self) -> bool {
+        let synced = self
+            .shared
+            .disks
+            .iter()
+            .try_for_each(|disk| disk.make_durable());
+        if let Err(error) = &synced {
+            tracing::error!(
+                error = status::with_causes(error),
+                "syncing the disk failed"
+            );
+        }
+        synced.is_ok()
+    }
+
+    /// Takes hot extents back, once what was written to them is durable on both sides.
+    fn cool(&mut self) -> bool {
+        if let Some(Checkpoint { generation, lsn }) = self.checkpoint {
+            return match self.shared.durability.poll(lsn, &self.waker) {
+                Poll::Ready(()) => {
+                    self.shared.gate.lock().extents.cool(generation);
+                    self.checkpoint = None;
+                    self.last_checkpoint = self.shared.now();
+                    self.shared.keeper_bell.ring();
+                    true
+                }
+                Poll::Pending => {
+                    self.shared.signal.ready(true);
+                    false
+                }
+            };
+        }
+        let since = self
+            .shared
+            .now()
+            .get()
+            .saturating_sub(self.last_checkpoint.get());
+        let hot = self.shared.gate.lock().extents.hot();
+        if hot == 0 || hot < HOT_MAX && u128::from(since) < COOL_AFTER.as_nanos() {
+            return false;
+        }
+        let (generation, lsn) = {
+            let mut state = self.shared.gate.lock();
+            (state.extents.next_generation(), state.last())
+        };
+        match self.sync_disks() {
+            true => self.checkpoint = Some(Checkpoint { generation, lsn }),
+            // what it may have dropped is copied after a power cut only while it stays hot
+            false => self.last_checkpoint = self.shared.now(),
+        }
+        true
+    }
+
+    fn retry_unreadable(&mut self) {
+        let now = self.shared.now();
+        let mut state = self.shared.gate.lock();
+        if state.extents.unreadable() == 0 {
+            self.retry_unreadable_at = self.shared.later(RETRY_UNREADABLE);
+        } else if now >= self.retry_unreadable_at {
+            state.extents.retry_unreadable();
+        }
+    }
+
+    fn rest(&self) -> Duration {
+        let wait = self
+            .not_before
+            .get()
+            .saturating_sub(self.shared.now().get());
+        match wait {
+            0 => REST,
+            wait => REST.min(Duration::from_nanos(wait)),
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! The extents in memory: what the map file shall say, and what it says for certain.
+
+use std::ops::Range;
+
+use super::sector::{self, Bits, SECTOR_EXTENTS};
+use crate::identity::VolumeIdentity;
+use crate::request::Request;
+use crate::units::{ByteLen, ByteOffset};
+
+/// Smallest extent on a disk, unless a test wants smaller ones.
+const EXTENT_BYTES_MIN: u64 = 4 << 20;
+/// Extents of a volume, at most about this many: the table stays small on the largest disk.
+const EXTENTS_MAX: u64 = 1 << 18;
+
+/// Which bit must be durable before a request may change an extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::capture) enum Guarantee {
+    /// It is captured: after a power cut it has to be copied.
+    Hot,
+    /// It is not captured: it has to be copied in any case.
+    Need,
+}
+
+/// All extents of a volume, device after device.
+///
+/// Invariant: a stored bit is also wanted. What the file holds is at least what is stored; it may
+/// hold bits that are no longer wanted.
+#[derive(Debug)]
+pub(in crate::capture) struct Extents {
+    shift: u32,
+    devices: Vec<DeviceExtents>,
+    /// What the file shall say.
+    wanted: Vec<Bits>,
+    /// Which of it the file says durably.
+    stored: Vec<Bits>,
+    /// Sectors in which the file differs from what is wanted.
+    changed: Vec<bool>,
+    changes: Changes,
+    /// Per extent: captured or tracked requests whose I/O on the disk is not complete.
+    in_flight: Vec<u32>,
+    /// Per extent: the generation in which it was last changed.
+    touched: Vec<u32>,
+    generation: u32,
+    /// Extents that can't be read at present: they stay needed, and nobody waits for them.
+    unreadable: Vec<usize>,
+    /// The extent that is being copied, and whether it was needed anew meanwhile.
+    copying: Option<(usize, bool)>,
+    needed: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct DeviceExtents {
+    first: usize,
+    count: usize,
+    size: u64,
+}
+
+/// What the map worker has to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::capture) enum Changes {
+    /// Nothing.
+    #[default]
+    None,
+    /// Bits to be cleared: nobody waits.
+    Lazy,
+    /// Bits to be set: a request waits.
+    Urgent,
+}
+
+/// A part of a device: one extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::capture) struct Extent {
+    pub(in crate::capture) index: usize,
+    pub(in crate::capture) device: u16,
+    pub(in crate::capture) offset: ByteOffset,
+    pub(in crate::capture) len: ByteLen,
+}
+
+/// The binary logarithm of the extent size that fits a volume.
+pub(super) fn default_shift(volume: &VolumeIdentity) -> u32 {
+    let bytes: u64 = volume.devices.iter().map(|device| device.size.get()).sum();
+    let least = (bytes / EXTENTS_MAX).max(EXTENT_BYTES_MIN);
+    least.next_power_of_two().trailing_zeros()
+}
+
+/// Sectors that the extents of a volume take.
+pub(super) fn sectors(volume: &VolumeIdentity, shift: u32) -> usize {
+    let extents: u64 = (volume.devices.iter())
+        .map(|device| device.size.get().div_ceil(1 << shift))
+        .sum();
+    (extents as usize).div_ceil(SECTOR_EXTENTS)
+}
+
+impl Extents {
+    /// The extents of a volume with these bits, none of which counts as stored yet.
+    pub(in crate::capture) fn new(volume: &VolumeIdentity, shift: u32, bits: Vec<Bits>) -> Self {
+        let mut first = 0;
+        let devices: Vec<_> = (volume.devices.iter())
+            .map(|device| {
+                let count = device.size.get().div_ceil(1 << shift) as usize;
+                let extents = DeviceExtents {
+                    first,
+                    count,
+                    size: device.size.get(),
+                };
+                first += count;
+                extents
+            })
+            .collect();
+        let mut extents = Self {
+            shift,
+            devices,
+            stored: vec![Bits::default(); bits.len()],
+            changed: vec![true; bits.len()],
+            changes: Changes::Urgent,
+            wanted: bits,
+            in_flight: vec![0; first],
+            touched: vec![0; first],
+            generation: 1,
+            unreadable: Vec::new(),
+            copying: None,
+            needed: 0,
+        };
+        extents.drop_surplus();
+        extents.needed = (0..first).filter(|&index| extents.is_needed(index)).count();
+        extents
+    }
+
+    /// Bits behind the last extent mean nothing; a lost sector has set them.
+    fn drop_surplus(&mut self) {
+        let count = self.touched.len();
+        for index in count..self.wanted.len() * SECTOR_EXTENTS {
+            let bits = &mut self.wanted[index / SECTOR_EXTENTS];
+            sector::set(&mut bits.hot, index % SECTOR_EXTENTS, false);
+            sector::set(&mut bits.need, index % SECTOR_EXTENTS, false);
+        }
+    }
+
+    /// Number of extents.
+    pub(in crate::capture) fn count(&self) -> usize {
+        self.touched.len()
+    }
+
+    /// The extents that a request changes.
+    pub(in crate::capture) fn of(&self, request: &Request) -> Range<usize> {
+        let Some(device) = self.devices.get(usize::from(request.device)) else {
+            return 0..0;
+        };
+        if request.len.get() == 0 {
+            return 0..0;
+        }
+        let last_byte = request.offset.get().saturating_add(request.len.get() - 1);
+        let at = |byte: u64| device.first + ((byte >> self.shift) as usize).min(device.count - 1);
+        at(request.offset.get())..at(last_byte) + 1
+    }
+
+    /// Where an extent is.
+    pub(in crate::capture) fn place(&self, index: usize) -> Extent {
+        let owner = self.devices.partition_point(|device| device.first <= index) - 1;
+        let device = &self.devices[owner];
+        let offset = ((index - device.first) as u64) << self.shift;
+        Extent {
+            index,
+            // a volume has at most 16 devices
+            device: owner as u16,
+            offset: ByteOffset(offset),
+            len: ByteLen((1 << self.shift).min(device.size - offset)),
+        }
+    }
+
+    /// Whether the guarantee is durable for all of `range`; if not, it is noted as wanted.
+    pub(in crate::capture) fn require(&mut self, range: Range<usize>, what: Guarantee) -> bool {
+        let mut is_stored = true;
+        for index in range {
+            let (at, bit) = (index / SECTOR_EXTENTS, index % SECTOR_EXTENTS);
+            self.touched[index] = self.generation;
+            let words = |bits: &mut Bits| match what {
+                Guarantee::Hot => sector::get(&bits.hot, bit),
+                Guarantee::Need => sector::get(&bits.need, bit),
+            };
+            if words(&mut self.stored[at]) {
+                continue;
+            }
+            is_stored = false;
+            match what {
+                Guarantee::Hot => {
+                    sector::set(&mut self.wanted[at].hot, bit, true);
+                }
+                Guarantee::Need => self.need(index..index + 1),
+            }
+            self.changed[at] = true;
+            self.changes = Changes::Urgent;
+        }
+        is_stored
+    }
+
+    /// A request that changes `range` goes to the disk.
+    pub(in crate::capture) fn begin(&mut self, range: Range<usize>) {
+        for index in range {
+            self.in_flight[index] += 1;
+            self.touched[index] = self.generation;
+        }
+    }
+
+    /// A request that changed `range` is complete on the disk.
+    pub(in crate::capture) fn end(&mut self, range: Range<usize>) {
+        for index in range {
+            self.in_flight[index] -= 1;
+            self.touched[index] = self.generation;
+        }
+    }
+
+    /// The series does not tell what the disk holds in `range`.
+    pub(in crate::capture) fn need(&mut self, range: Range<usize>) {
+        for index in range {
+            let at = index / SECTOR_EXTENTS;
+            if let Some((_, spoiled)) = self.copying.as_mut().filter(|(copied, _)| *copied == index)
+            {
+                *spoiled = true;
+            }
+            if sector::set(&mut self.wanted[at].need, index % SECTOR_EXTENTS, true) {
+                self.needed += 1;
+                self.changed[at] = true;
+                self.changes = self.changes.max(Changes::Lazy);
+            }
+        }
+    }
+
+    /// Whatever may be on one of disk and journal only has to be copied.
+    pub(in crate::capture) fn need_all_hot(&mut self) {
+        for index in 0..self.count() {
+            if sector::get(
+                &self.wanted[index / SECTOR_EXTENTS].hot,
+                index % SECTOR_EXTENTS,
+            ) {
+                self.need(index..index + 1);
+            }
+        }
+    }
+
+    pub(in crate::capture) fn is_needed(&self, index: usize) -> bool {
+        let bits = &self.wanted[index / SECTOR_EXTENTS];
+        sector::get(&bits.need, index % SECTOR_EXTENTS)
+    }
+
+    /// Whether any extent in `range` has to be copied.
+    pub(in crate::capture) fn any_needed(&self, range: Range<usize>) -> bool {
+        self.needed > 0 && range.into_iter().any(|index| self.is_needed(index))
+    }
+
+    /// Extents that have to be copied, those that can't be read among them.
+    pub(in crate::capture) fn needed(&self) -> usize {
+        self.needed
+    }
+
+    /// Extents that have to be copied and can't be read.
+    pub(in crate::capture) fn unreadable(&self) -> usize {
+        self.unreadable.len()
+    }
+
+    /// Hot extents.
+    pub(in crate::capture) fn hot(&self) -> usize {
+        let words = self.wanted.iter().flat_map(|bits| bits.hot);
+        words.map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Starts to copy the first needed extent at or behind `from`, or the first of all.
+    pub(in crate::capture) fn start_copy(&mut self, from: usize) -> Option<Extent> {
+        if self.needed == self.unreadable.len() {
+            return None;
+        }
+        let wanted = |&index: &usize| self.is_needed(index) && !self.unreadable.contains(&index);
+        let found = (from..self.count()).chain(0..from).find(wanted)?;
+        self.copying = Some((found, false));
+        Some(self.place(found))
+    }
+
+    /// All of the extent that is being copied has its place in the order: from here on it is like
+    /// one that was written. If it was needed anew meanwhile it stays needed.
+    pub(in crate::capture) fn end_copy(&mut self) {
+        if let Some((index, false)) = self.copying.take() {
+            let (at, bit) = (index / SECTOR_EXTENTS, index % SECTOR_EXTENTS);
+            self.needed -= usize::from(sector::set(&mut self.wanted[at].need, bit, false));
+            sector::set(&mut self.stored[at].need, bit, false);
+            sector::set(&mut self.wanted[at].hot, bit, true);
+            self.touched[index] = self.generation;
+            self.changed[at] = true;
+            self.changes = self.changes.max(Changes::Lazy);
+        }
+    }
+
+    /// The extent that is being copied is left as it is: needed.
+    pub(in crate::capture) fn abort_copy(&mut self, is_unreadable: bool) {
+        if let Some((index, _)) = self.copying.take()
+            && is_unreadable
+        {
+            self.unreadable.push(index);
+        }
+    }
+
+    /// Extents that could not be read are tried again.
+    pub(in crate::capture) fn retry_unreadable(&mut self) {
+        self.unreadable.clear();
+    }
+
+    /// Begins a checkpoint: once disk and journal are synced, what was not touched since is cool.
+    pub(in crate::capture) fn next_generation(&mut self) -> u32 {
+        let ended = self.generation;
+        self.generation += 1;
+        ended
+    }
+
+    /// Everything that was complete in `generation` or before is durable on disk and in journal.
+    pub(in crate::capture) fn cool(&mut self, generation: u32) {
+        for index in 0..self.count() {
+            if self.in_flight[index] > 0 || self.touched[index] > generation {
+                continue;
+            }
+            let (at, bit) = (index / SECTOR_EXTENTS, index % SECTOR_EXTENTS);
+            if sector::set(&mut self.wanted[at].hot, bit, false) {
+                sector::set(&mut self.stored[at].hot, bit, false);
+                self.changed[at] = true;
+                self.changes = self.changes.max(Changes::Lazy);
+            }
+        }
+    }
+
+    pub(in crate::capture) fn changes(&self) -> Changes {
+        self.changes
+    }
+
+    /// The sectors that the file lacks, as they shall be; they count as written from here on, and
+    /// as stored after [`set_stored`](Self::set_stored).
+    pub(in crate::capture) fn take_changes(&mut self) -> Vec<(usize, Bits)> {
+        self.changes = Changes::None;
+        let sectors = self.changed.iter_mut().enumerate();
+        let changed = sectors.filter_map(|(at, changed)| std::mem::take(changed).then_some(at));
+        changed.map(|at| (at, self.wanted[at])).collect()
+    }
+
+    /// These sectors are durable.
+    pub(in crate::capture) fn set_stored(&mut self, sectors: &[(usize, Bits)]) {
+        for (at, written) in sectors {
+            let (stored, wanted) = (&mut self.stored[*at], &self.wanted[*at]);
+            for word in 0..written.hot.len() {
+                // what was cleared while it was written is not promised any more
+                stored.hot[word] = written.hot[word] & wanted.hot[word];
+                stored.need[word] = written.need[word] & wanted.need[word];
+            }
+        }
+    }
+
+    /// These sectors could not be written.
+    pub(in crate::capture) fn put_back(&mut self, sectors: &[(usize, Bits)]) {
+        for (at, _) in sectors {
+            self.changed[*at] = true;
+        }
+        self.changes = Changes::Urgent;
+    }
+
+    /// Everything as it shall be.
+    pub(in crate::capture) fn all(&self) -> Vec<(usize, Bits)> {
+        self.wanted.iter().copied().enumerate().collect()
+    }
+}
