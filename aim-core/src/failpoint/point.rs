@@ -96,6 +96,8 @@ points! {
     ApplyWritten = "apply.written",
     /// The devices are synced; the cursor does not say so.
     ApplySynced = "apply.synced",
+    /// What was found to differ is stored; `applied` is not.
+    ApplyDifferences = "apply.differences",
     /// `applied` names the end of the run; its files are still there.
     ApplyCursor = "apply.cursor",
 }
