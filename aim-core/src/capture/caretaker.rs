@@ -14,12 +14,13 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use super::compare::Batch;
 use super::copy::Copy;
 use super::gate::{Group, Inserted, Mode, State};
 use super::interception::Shared;
 use super::record::{Captured, Stage};
 use super::verify::Verify;
-use super::{Rates, status};
+use super::{CaptureConfig, Rates, status};
 use crate::format::Kind;
 use crate::intercept::Landing;
 use crate::request::Request;
@@ -42,6 +43,12 @@ pub(super) struct Caretaker {
     pub(super) waker: Waker,
     pub(super) landing: Option<Landing>,
     pub(super) copy: Option<Copy>,
+    pub(super) batch: Option<Batch>,
+    /// Whether it asks what the mirror holds.
+    pub(super) compares: bool,
+    /// The group in which it does not ask any more.
+    pub(super) gave_up_comparing: Lsn,
+    pub(super) questions: u64,
     pub(super) verify: Verify,
     /// The extent behind the one that was copied last.
     pub(super) copy_from: usize,
@@ -60,14 +67,18 @@ struct Checkpoint {
 }
 
 impl Caretaker {
-    pub(super) fn new(shared: Arc<Shared>, rates: Rates, verify_every: Option<Duration>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, config: &CaptureConfig) -> Self {
         let now = shared.now();
         Self {
             waker: Waker::from(Arc::clone(&shared.caretaker_bell)),
-            rates,
+            rates: config.rates,
             landing: None,
             copy: None,
-            verify: Verify::new(verify_every, now),
+            batch: None,
+            compares: config.compare,
+            gave_up_comparing: Lsn(0),
+            questions: 0,
+            verify: Verify::new(config.verify_every, now),
             copy_from: 0,
             not_before: Timestamp(0),
             checkpoint: None,
@@ -107,18 +118,24 @@ impl Caretaker {
         match group {
             Group::None if !is_copied => self.begin_group(),
             Group::None => self.verify_step(),
-            Group::Open if is_copied && self.copy.is_none() => self.end_group(),
+            Group::Open if is_copied && self.copy.is_none() && self.batch.is_none() => {
+                self.end_group()
+            }
             Group::Open => self.copy_step(),
-            Group::Ending => false,
+            // the drain is about to tell what becomes of it
+            Group::Beginning | Group::Ending => false,
         }
     }
 
     /// Nothing is captured: whatever was begun is of no use.
     fn let_go(&mut self) -> bool {
         self.checkpoint = None;
-        let had_something = self.copy.is_some() || self.verify.has_claim();
+        let had_something = self.copy.is_some() || self.batch.is_some() || self.verify.has_claim();
         if had_something {
             self.abandon_copy(false);
+            if let Some(batch) = self.batch.take() {
+                self.abandon_batch(batch);
+            }
             self.verify.forget_claim();
             self.shared.gate.release();
         }
@@ -130,7 +147,7 @@ impl Caretaker {
         self.insert_bare(Kind::GroupBegin { hole: false }, |state| {
             let may = state.group() == Group::None && !state.is_copied();
             if may {
-                state.set_group(Group::Open);
+                state.set_group(Group::Beginning);
             }
             may
         })
