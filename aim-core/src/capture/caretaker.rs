@@ -30,8 +30,10 @@ use crate::units::{ByteLen, ByteOffset, Lsn, Timestamp};
 const REST: Duration = Duration::from_millis(500);
 /// How long extents stay hot before disk and journal are synced for their sake.
 const COOL_AFTER: Duration = Duration::from_secs(5);
-/// Hot extents at which that is not waited for: a power cut would cost much copying.
+/// Hot extents at which less is waited, since a power cut would cost much copying.
 const HOT_MAX: usize = 512;
+/// ... but so much: each costs the disk a flush.
+const COOL_SOONEST: Duration = Duration::from_millis(500);
 /// How long to wait before extents that can't be read are tried again.
 const RETRY_UNREADABLE: Duration = Duration::from_secs(300);
 
@@ -255,7 +257,8 @@ impl Caretaker {
             .get()
             .saturating_sub(self.last_checkpoint.get());
         let hot = self.shared.gate.lock().extents.hot();
-        if hot == 0 || hot < HOT_MAX && u128::from(since) < COOL_AFTER.as_nanos() {
+        let wait = if hot < HOT_MAX { COOL_AFTER } else { COOL_SOONEST };
+        if hot == 0 || u128::from(since) < wait.as_nanos() {
             return false;
         }
         let (generation, lsn) = {
