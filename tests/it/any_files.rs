@@ -15,12 +15,18 @@ fn whatever_arrives_only_the_next_sound_file_is_applied() {
         all.refused += fates.refused;
         all.repeated += fates.repeated;
         all.applied += fates.applied;
+        all.grouped += fates.grouped;
+        all.mismatches += fates.mismatches;
+        all.matches += fates.matches;
     }
     // each fate is met often, or this shows nothing
     let least = all
         .unreadable
         .min(all.refused)
         .min(all.repeated)
-        .min(all.applied);
+        .min(all.applied)
+        .min(all.grouped)
+        .min(all.mismatches)
+        .min(all.matches);
     assert!(least > 50, "{all:?}");
 }

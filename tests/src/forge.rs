@@ -186,7 +186,10 @@ fn forge_iocb(
         2 | 10 => Kind::WriteZeroes { unmap: true },
         3 | 11 => Kind::Void,
         4 => Kind::Verify {
-            digest: choices.number(),
+            digest: match choices.byte() {
+                0..128 => payload_checksum(&vec![0; len as usize]),
+                _ => choices.number(),
+            },
         },
         12 => match choices.mostly(open_group.get()) {
             0 => Kind::GroupBegin {

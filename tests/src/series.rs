@@ -12,8 +12,8 @@ use aim_core::format::Kind;
 use aim_core::format::checksum::payload_checksum;
 use aim_core::fs::Directory;
 use aim_core::identity::VolumeIdentity;
-use aim_core::journal::{FileName, OpenFile, OpenSpec, Record, VerifiedFile};
-use aim_core::units::{ByteLen, ByteOffset, Lsn, Timestamp};
+use aim_core::journal::{FileName, OpenFile, OpenSpec, ParsedFile, Record, VerifiedFile};
+use aim_core::units::{ByteLen, ByteOffset, Timestamp};
 
 use crate::{MemFileSystem, Power, Rng};
 
@@ -26,6 +26,8 @@ pub struct Series {
     position: Position,
     time: u64,
     devices: Vec<Vec<u8>>,
+    is_in_group: bool,
+    hides_groups: bool,
 }
 
 /// A file of a [`Series`].
@@ -77,7 +79,17 @@ impl Series {
             rng: Rng::new(seed),
             position: Position::START,
             time: 0,
+            is_in_group: false,
+            hides_groups: false,
         }
+    }
+
+    /// The same transactions as without this, except that nothing is journaled where a group
+    /// begins or ends: what an applier that ignores groups would see.
+    #[must_use]
+    pub fn without_groups(mut self) -> Self {
+        self.hides_groups = true;
+        self
     }
 
     /// The volume.
@@ -98,6 +110,7 @@ impl Series {
     /// Pretends that the series has come to `position`, to make files that don't fit.
     pub fn set_position(&mut self, position: Position) {
         self.position = position;
+        self.is_in_group = position.is_in_group();
     }
 
     /// Pretends to be another volume, to make files that don't fit.
@@ -116,7 +129,43 @@ impl Series {
         self.write_file(count, true)
     }
 
+    /// Writes and seals the next file, of these transactions on the first device, given by kind,
+    /// offset and length. Payloads are random, digests those of what the device holds.
+    pub fn next_file_of(&mut self, transactions: &[(Kind, u64, u64)]) -> SeriesFile {
+        let mut open = self.open_file(transactions.len() as u32);
+        for &(kind, offset, len) in transactions {
+            let mut transaction = Transaction {
+                offset,
+                len,
+                ..Transaction::mark(kind)
+            };
+            match kind {
+                Kind::Write => self.fill(&mut transaction),
+                Kind::Verify { .. } => self.digest(&mut transaction),
+                _ => {}
+            }
+            self.append(&mut open, transaction);
+        }
+        self.seal(open)
+    }
+
     fn write_file(&mut self, count: u32, ends_in_group: bool) -> SeriesFile {
+        let mut open = self.open_file(count);
+        for left in (0..count).rev() {
+            let transaction = match (self.is_in_group, ends_in_group, left) {
+                (true, false, 0) => Transaction::mark(Kind::GroupEnd),
+                // an earlier end must leave room for another begin
+                (true, _, 1..) if self.rng.chance(10) => Transaction::mark(Kind::GroupEnd),
+                (false, true, 0) => self.group_begin(),
+                (false, _, 1..) if self.rng.chance(10) => self.group_begin(),
+                _ => self.random_transaction(),
+            };
+            self.append(&mut open, transaction);
+        }
+        self.seal(open)
+    }
+
+    fn open_file(&self, count: u32) -> OpenFile {
         let spec = OpenSpec {
             volume: self.identity.clone(),
             after: self.position,
@@ -125,31 +174,36 @@ impl Series {
             created: Timestamp(self.time),
             floor: Timestamp(self.time),
         };
-        let mut open = OpenFile::create(&*self.folder, &spec).unwrap();
-        for left in (0..count).rev() {
-            let is_in_group = open.open_group() != Lsn(0);
-            let transaction = match (is_in_group, ends_in_group, left) {
-                (true, false, 0) => Transaction::mark(Kind::GroupEnd),
-                // an earlier end must leave room for another begin
-                (true, _, 1..) if self.rng.chance(10) => Transaction::mark(Kind::GroupEnd),
-                (false, true, 0) => self.group_begin(),
-                (false, _, 1..) if self.rng.chance(10) => self.group_begin(),
-                _ => self.random_transaction(),
-            };
-            self.time += self.rng.below(1000);
-            let record = Record {
-                lsn: open.last_lsn().next(),
-                device: transaction.device,
-                kind: transaction.kind,
-                fua: transaction.kind == Kind::Write && self.rng.chance(8),
-                offset: ByteOffset(transaction.offset),
-                len: ByteLen(transaction.len),
-                payload: &transaction.payload,
-                time: Timestamp(self.time),
-            };
-            open.append(&[record]).unwrap();
-            self.do_it(&transaction);
+        OpenFile::create(&*self.folder, &spec).unwrap()
+    }
+
+    fn append(&mut self, open: &mut OpenFile, mut transaction: Transaction) {
+        match transaction.kind {
+            Kind::GroupBegin { .. } => self.is_in_group = true,
+            Kind::GroupEnd => self.is_in_group = false,
+            _ => {}
         }
+        if let Kind::GroupBegin { .. } | Kind::GroupEnd = transaction.kind
+            && self.hides_groups
+        {
+            transaction.kind = Kind::Void;
+        }
+        self.time += self.rng.below(1000);
+        let record = Record {
+            lsn: open.last_lsn().next(),
+            device: transaction.device,
+            kind: transaction.kind,
+            fua: transaction.kind == Kind::Write && self.rng.chance(8),
+            offset: ByteOffset(transaction.offset),
+            len: ByteLen(transaction.len),
+            payload: &transaction.payload,
+            time: Timestamp(self.time),
+        };
+        open.append(&[record]).unwrap();
+        self.do_it(&transaction);
+    }
+
+    fn seal(&mut self, open: OpenFile) -> SeriesFile {
         let sealed = open.seal(Timestamp(self.time)).unwrap();
         sealed.publish(&*self.folder, &*self.folder).unwrap();
         self.position = sealed.position;
@@ -159,6 +213,12 @@ impl Series {
             last_time: sealed.last_time,
             devices: self.devices.clone(),
         }
+    }
+
+    /// Opens one of the files, and reads its header.
+    pub fn parsed(&self, file: &SeriesFile) -> ParsedFile {
+        let opened = self.folder.open(&file.name.sealed(), false).unwrap();
+        ParsedFile::open(opened).unwrap()
     }
 
     /// Opens one of the files.
@@ -197,18 +257,22 @@ impl Series {
                 transaction.kind = Kind::WriteZeroes { unmap };
             }
             3 => transaction.kind = Kind::Void,
-            4 => {
-                let device = &self.devices[usize::from(device)];
-                let range = &device[transaction.offset as usize..][..transaction.len as usize];
-                let digest = payload_checksum(range);
-                transaction.kind = Kind::Verify { digest };
-            }
-            _ => {
-                transaction.payload = vec![0; transaction.len as usize];
-                self.rng.fill(&mut transaction.payload);
-            }
+            4 => self.digest(&mut transaction),
+            _ => self.fill(&mut transaction),
         }
         transaction
+    }
+
+    fn fill(&mut self, transaction: &mut Transaction) {
+        transaction.payload = vec![0; transaction.len as usize];
+        self.rng.fill(&mut transaction.payload);
+    }
+
+    fn digest(&self, transaction: &mut Transaction) {
+        let device = &self.devices[usize::from(transaction.device)];
+        let range = &device[transaction.offset as usize..][..transaction.len as usize];
+        let digest = payload_checksum(range);
+        transaction.kind = Kind::Verify { digest };
     }
 
     fn do_it(&mut self, transaction: &Transaction) {

@@ -115,6 +115,11 @@ impl MirrorCursorFile {
         })
     }
 
+    /// The folder that it is kept in.
+    pub fn directory(&self) -> &Arc<dyn Directory> {
+        &self.directory
+    }
+
     /// The cursor as it is stored.
     pub fn get(&self) -> MirrorCursor {
         *self.cursor.lock().unwrap_or_else(PoisonError::into_inner)

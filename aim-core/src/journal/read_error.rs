@@ -85,6 +85,9 @@ pub enum ReadError {
         /// Checksum by the IOCB.
         expected: u64,
     },
+    /// It was replaced since it was looked at.
+    #[error("it is not the file any more that was looked at before")]
+    Replaced,
     /// The caller's mistake: a payload is read into a buffer of exactly its size.
     #[error("a buffer of {found} bytes for a payload of {expected}")]
     Buffer {

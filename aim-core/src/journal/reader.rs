@@ -24,7 +24,8 @@ pub struct ParsedFile {
     len: u64,
 }
 
-/// A sealed file of which every byte has been checked.
+/// A sealed file of which every byte has been checked: just before, or at an earlier time when it
+/// was the very same file.
 ///
 /// The IOCBs are kept in memory; payloads are read, and checked again, when they are asked for.
 #[derive(Debug)]
@@ -118,6 +119,13 @@ impl ParsedFile {
     ///
     /// [`ReadError`] for the first thing that is not right.
     pub fn verify(self) -> Result<VerifiedFile, ReadError> {
+        let verified = self.check_structure()?;
+        verified.check_payloads()?;
+        Ok(verified)
+    }
+
+    /// Everything but the payloads.
+    fn check_structure(self) -> Result<VerifiedFile, ReadError> {
         let Some(seal) = self.header.seal else {
             return Err(ReadError::NotSealed);
         };
@@ -135,14 +143,41 @@ impl ParsedFile {
             });
         }
         self.check_padding(&seal)?;
-        let verified = VerifiedFile {
+        Ok(VerifiedFile {
             file: self.file,
             header: self.header,
             seal,
             records,
-        };
-        verified.check_payloads()?;
-        Ok(verified)
+        })
+    }
+
+    /// Checks every byte of a sealed file, and that it is the one just before `known`.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify); [`ReadError::Replaced`] if it is another file.
+    pub fn verify_as(self, known: &Position) -> Result<VerifiedFile, ReadError> {
+        self.require(known)?;
+        self.verify()
+    }
+
+    /// Takes a file that was verified before, and is the one just before `known`, for verified
+    /// again. Payloads are not read: that happens when they are asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if header or IOCBs are not right, or it is another file.
+    pub fn verified_before(self, known: &Position) -> Result<VerifiedFile, ReadError> {
+        self.require(known)?;
+        self.check_structure()
+    }
+
+    fn require(&self, known: &Position) -> Result<(), ReadError> {
+        match self.position() {
+            Some(position) if position == *known => Ok(()),
+            Some(_) => Err(ReadError::Replaced),
+            None => Err(ReadError::NotSealed),
+        }
     }
 
     fn read_iocbs(&self, count: u32) -> Result<Vec<u8>, ReadError> {

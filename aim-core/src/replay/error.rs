@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::cursor::Position;
 use crate::format::Digest;
 use crate::journal::{LinkError, ReadError};
 use crate::state_file::StateError;
@@ -121,6 +122,21 @@ pub enum ReplayError {
     /// The cursor can't be stored.
     #[error("storing how far the mirror is: {0}")]
     Cursor(#[source] StateError),
+    /// What is known to differ can't be read or stored.
+    #[error("what is known to differ from the source: {0}")]
+    Differences(#[source] StateError),
+    /// The run was made when less or more was applied.
+    #[error("the run begins behind {start}, but {applied} is applied")]
+    OtherStart {
+        /// What the run begins behind.
+        start: Box<Position>,
+        /// What is applied.
+        applied: Box<Position>,
+    },
+    /// Whoever gave the files wants it to stop. As with any other error the run counts as not
+    /// applied, and where the devices were touched it has to be applied again.
+    #[error("stopped")]
+    Stopped,
 }
 
 impl ReplayError {
@@ -139,7 +155,10 @@ impl ReplayError {
             | Self::InGroup { .. }
             | Self::Read { .. }
             | Self::Device { .. }
-            | Self::Cursor(_) => false,
+            | Self::Cursor(_)
+            | Self::Differences(_)
+            | Self::OtherStart { .. }
+            | Self::Stopped => false,
         }
     }
 }

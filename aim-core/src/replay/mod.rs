@@ -2,16 +2,20 @@
 //!
 //! # Protocol
 //!
-//! Files are applied in runs of one or more; what a run brings becomes visible as a whole.
+//! Files are applied in runs of one or more; what a run brings becomes visible as a whole. A run
+//! ends outside of a group, so what the devices hold at rest is never the inside of one.
 //!
 //! 1. Everything that can be refused is refused: another volume, an old epoch, another device,
-//!    a gap, a broken chain. Nothing has been touched.
+//!    a gap, a broken chain, a group without its end; all by headers. Of several files each is then
+//!    verified whole. Nothing has been touched.
 //! 2. *Intent*: the cursor says that the devices may be touched up to the run's last file;
 //!    durable.
 //! 3. The transactions are done in LSN order. Between two flushes, writes that do not overlap are
-//!    gathered and may go in any order; nothing moves over a flush.
+//!    gathered and may go in any order; nothing moves over a flush. Verify records are compared
+//!    where they stand.
 //! 4. The devices are synced.
-//! 5. *Applied*: the cursor says that the devices hold everything up to the run's last file;
+//! 5. What verify records have shown is stored, if there is anything new: [`Differences`].
+//! 6. *Applied*: the cursor says that the devices hold everything up to the run's last file;
 //!    durable.
 //!
 //! # Recovery
@@ -19,8 +23,8 @@
 //! | stopped | cursor | devices | the next start |
 //! |---|---|---|---|
 //! | before 2 is durable | settled | as `applied` says | applies the run |
-//! | before 5 is durable | intent after `applied` | a mixture up to the intent | applies again from `applied` on |
-//! | after 5 | settled | as `applied` says | goes on with the next file |
+//! | before 6 is durable | intent after `applied` | a mixture up to the intent | applies again from `applied` on |
+//! | after 6 | settled | as `applied` says | goes on with the next file |
 //!
 //! Doing transactions again gives the same: each says where its bytes go and what they are, none
 //! depends on what was there, and they are done again in the same order. The intent never goes
@@ -29,13 +33,24 @@
 //! [`MirrorCursor::is_settled`](crate::cursor::MirrorCursor::is_settled) is false, and the devices
 //! must not be used. After a failed write or sync the same holds: applying again writes all
 //! of the run anew, since a sync that failed once proves nothing when it is repeated.
+//!
+//! A verify record is compared with devices that hold exactly what comes before it. Up to the intent
+//! of an interrupted run they may hold more than that, so records up to there are skipped and
+//! counted: what they would show might be no difference at all. And what step 5 has stored belongs to
+//! the end of that run, so the transactions up to there change nothing of it any more.
 
 mod batch;
+mod compare;
+mod differences;
 mod error;
 mod place;
+mod progress;
 mod replayer;
+mod run;
 mod summary;
 
+pub use differences::{DeviceRange, Differences, RANGES_MAX};
 pub use error::ReplayError;
 pub use replayer::{Outcome, Replay};
+pub use run::{Opener, Run};
 pub use summary::Summary;

@@ -6,7 +6,7 @@ use super::ReplayError;
 use crate::cursor::{MirrorCursor, Position};
 use crate::format::Header;
 use crate::identity::VolumeIdentity;
-use crate::journal::{VerifiedFile, check_link, check_volume};
+use crate::journal::{check_link, check_volume};
 
 /// Where a file stands in the series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,21 +17,21 @@ pub(super) enum Standing {
     Next,
 }
 
-/// Decides about a file against the volume, the cursor and the position reached.
+/// Decides about a file, by its header and the place behind it, against the volume, the cursor
+/// and the position reached.
 pub(super) fn standing(
     volume: &VolumeIdentity,
     cursor: &MirrorCursor,
     reached: Position,
-    file: &VerifiedFile,
+    header: &Header,
+    position: Position,
 ) -> Result<Standing, ReplayError> {
-    let header = file.header();
     let link_error = |source| ReplayError::Link {
         file: header.number,
         source,
     };
     check_volume(volume, header).map_err(link_error)?;
     require_epoch(volume, header)?;
-    let position = file.position();
     for known in [cursor.applied, cursor.intent] {
         if known.file == position.file && known.digest != position.digest {
             return Err(ReplayError::OtherHistory {

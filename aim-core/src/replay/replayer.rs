@@ -1,27 +1,32 @@
 //! The applier itself.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use super::batch::Batch;
 use super::place::{Standing, standing};
-use super::{ReplayError, Summary};
+use super::progress::Progress;
+use super::run::{Opener, reading, verified, verified_before};
+use super::{Differences, ReplayError, Run, Summary};
 use crate::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use crate::device::{BlockDevice, check_range};
-use crate::format::{Iocb, Kind};
+use crate::format::{Header, Iocb, Kind};
 use crate::identity::VolumeIdentity;
-use crate::journal::VerifiedFile;
-use crate::state_file::StateError;
+use crate::journal::{ParsedFile, ReadError, VerifiedFile};
+use crate::state_file::{StateError, StateFile};
 
 /// Applies verified files in order to the devices of a mirror. The protocol is described in the
 /// [module](super).
 ///
-/// It must be the only one who changes the devices and the cursor's `intent` and `applied`.
-/// Memory: one batch of writes, up to 8 MiB or one payload.
+/// It must be the only one who changes the devices, the cursor's `intent` and `applied`, and the
+/// differences beside the cursor. Memory: the IOCBs of one file, and one batch of writes, up to
+/// 8 MiB or one payload.
 #[derive(Debug)]
 pub struct Replay {
     volume: VolumeIdentity,
     devices: Vec<Arc<dyn BlockDevice>>,
     cursor: Arc<MirrorCursorFile>,
+    differences: Differences,
     batch: Batch,
 }
 
@@ -36,13 +41,14 @@ pub enum Outcome {
 }
 
 impl Replay {
-    /// Pairs devices with the volume whose series shall be applied to them, in its order.
+    /// Pairs devices with the volume whose series shall be applied to them, in its order. What is
+    /// known to differ is read from the folder of the cursor.
     ///
     /// # Errors
     ///
     /// [`ReplayError::DeviceCount`], [`ReplayError::DeviceSize`] or
     /// [`ReplayError::DeviceBlockSize`] where they don't fit. Smaller blocks than the source's
-    /// fit.
+    /// fit. [`ReplayError::Differences`] if that file is damaged or of another volume.
     pub fn new(
         volume: VolumeIdentity,
         devices: Vec<Arc<dyn BlockDevice>>,
@@ -70,10 +76,15 @@ impl Replay {
                 });
             }
         }
+        let stored = Differences::load(&**cursor.directory()).map_err(ReplayError::Differences)?;
+        let differences = stored.unwrap_or_else(|| Differences::new(volume.id));
+        let ours = differences.require_volume(volume.id);
+        ours.map_err(ReplayError::Differences)?;
         Ok(Self {
             volume,
             devices,
             cursor,
+            differences,
             batch: Batch::default(),
         })
     }
@@ -81,6 +92,32 @@ impl Replay {
     /// How far the mirror is.
     pub fn cursor(&self) -> MirrorCursor {
         self.cursor.get()
+    }
+
+    /// Where the devices are known to differ from the source as of what is applied.
+    pub fn differences(&self) -> &Differences {
+        &self.differences
+    }
+
+    /// A run behind what is applied, without a file yet.
+    pub fn start_run(&self) -> Run {
+        Run::behind(self.cursor.get().applied)
+    }
+
+    /// Adds a sealed file to a run by its header. Says whether it belongs there; if not, it was
+    /// applied before.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplayError`] if it is not the one that comes next; the run is as before.
+    pub fn extend_run(&self, run: &mut Run, file: &ParsedFile) -> Result<bool, ReplayError> {
+        match file.position() {
+            Some(position) => self.extend(run, file.header(), position),
+            None => Err(ReplayError::Read {
+                file: file.header().number,
+                source: ReadError::NotSealed,
+            }),
+        }
     }
 
     /// Applies the file that comes next.
@@ -104,27 +141,45 @@ impl Replay {
     /// # Errors
     ///
     /// As [`apply`](Self::apply); none of the files counts as applied.
+    /// [`ReplayError::InGroup`] if the last one ends in a group.
     pub fn apply_run(&mut self, files: &[&VerifiedFile]) -> Result<Summary, ReplayError> {
-        let mut summary = Summary::default();
-        let next = self.next_of(files, &mut summary)?;
+        let (run, next, summary) = self.run_of(files)?;
         if next.is_empty() {
             return Ok(summary);
         }
-        self.note_intent(summary.reached)?;
-        // an interrupted run may have left something
-        self.batch.clear();
-        for file in next {
-            self.apply_transactions(file, &mut summary)?;
+        let mut next = next.into_iter();
+        self.perform(&run, summary, |position| {
+            let file = next.next();
+            file.ok_or_else(|| reading(position.file)(ReadError::Replaced))
+        })
+    }
+
+    /// Applies the files of a complete run as [`apply_run`](Self::apply_run) does, with one of
+    /// them in memory at a time, however many there are. Each is opened when its turn has come.
+    ///
+    /// Of several files each one is verified to its last byte before the first is applied, so
+    /// that a damaged one is found while the devices still hold what was before the run.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply_run`](Self::apply_run), and whatever `open` gives; none of the files counts as
+    /// applied.
+    pub fn apply_files(
+        &mut self,
+        run: &Run,
+        open: &mut Opener<'_>,
+    ) -> Result<Summary, ReplayError> {
+        run.require_complete()?;
+        if let [only] = run.files() {
+            let file = verified(open, only)?;
+            return self.perform(run, Summary::default(), |_| Ok(&file));
         }
-        for (device, opened) in self.devices.iter().enumerate() {
-            opened.sync().map_err(|source| ReplayError::Device {
-                what: "syncing",
-                device,
-                source,
-            })?;
+        for position in run.files() {
+            verified(open, position)?;
         }
-        self.note_applied(&summary)?;
-        Ok(summary)
+        self.perform(run, Summary::default(), |position| {
+            verified_before(open, position)
+        })
     }
 
     /// Says what [`apply_run`](Self::apply_run) would do, and touches neither devices nor cursor.
@@ -133,43 +188,102 @@ impl Replay {
     ///
     /// Whatever of it can be known without touching the devices.
     pub fn dry_run(&self, files: &[&VerifiedFile]) -> Result<Summary, ReplayError> {
-        let mut summary = Summary::default();
-        for file in self.next_of(files, &mut summary)? {
-            for iocb in file.records() {
-                self.device_of(iocb)?;
-                summary.count(iocb);
-            }
+        let (_, next, mut summary) = self.run_of(files)?;
+        for file in next {
+            self.tell(file, &mut summary)?;
         }
         Ok(summary)
     }
 
-    /// The files that are still to be applied, each of which follows the one before.
-    fn next_of<'a>(
+    /// Says what [`apply_files`](Self::apply_files) would do, and touches neither devices nor
+    /// cursor.
+    ///
+    /// # Errors
+    ///
+    /// Whatever of it can be known without touching the devices.
+    pub fn dry_run_files(&self, run: &Run, open: &mut Opener<'_>) -> Result<Summary, ReplayError> {
+        run.require_complete()?;
+        let mut summary = Summary::default();
+        for position in run.files() {
+            self.tell(&verified(open, position)?, &mut summary)?;
+            summary.files += 1;
+        }
+        summary.reached = run.reached();
+        Ok(summary)
+    }
+
+    fn extend(
+        &self,
+        run: &mut Run,
+        header: &Header,
+        position: Position,
+    ) -> Result<bool, ReplayError> {
+        let cursor = self.cursor.get();
+        let standing = standing(&self.volume, &cursor, run.reached(), header, position)?;
+        if standing == Standing::Next {
+            run.push(position);
+        }
+        Ok(standing == Standing::Next)
+    }
+
+    /// The run that files make, and those of them that are in it.
+    fn run_of<'a>(
         &self,
         files: &[&'a VerifiedFile],
-        summary: &mut Summary,
-    ) -> Result<Vec<&'a VerifiedFile>, ReplayError> {
-        let cursor = self.cursor.get();
-        let mut reached = cursor.applied;
+    ) -> Result<(Run, Vec<&'a VerifiedFile>, Summary), ReplayError> {
+        let mut run = self.start_run();
         let mut next = Vec::new();
         for &file in files {
-            match standing(&self.volume, &cursor, reached, file)? {
-                Standing::Before => summary.files_skipped += 1,
-                Standing::Next => {
-                    reached = file.position();
-                    next.push(file);
-                    summary.files += 1;
-                }
+            if self.extend(&mut run, file.header(), file.position())? {
+                next.push(file);
             }
         }
-        summary.reached = reached;
-        if reached.is_in_group() {
-            return Err(ReplayError::InGroup {
-                file: reached.file,
-                begin: reached.open_group,
+        run.require_complete()?;
+        let summary = Summary {
+            reached: run.reached(),
+            files_skipped: (files.len() - next.len()) as u64,
+            files: next.len() as u64,
+            ..Summary::default()
+        };
+        Ok((run, next, summary))
+    }
+
+    /// Steps 2 to 6. `next` gives the files of the run one after the other.
+    fn perform<F: Borrow<VerifiedFile>>(
+        &mut self,
+        run: &Run,
+        summary: Summary,
+        mut next: impl FnMut(&Position) -> Result<F, ReplayError>,
+    ) -> Result<Summary, ReplayError> {
+        let cursor = self.cursor.get();
+        if run.start() != cursor.applied {
+            return Err(ReplayError::OtherStart {
+                start: run.start().into(),
+                applied: cursor.applied.into(),
             });
         }
-        Ok(next)
+        let summary = Summary {
+            files: run.files().len() as u64,
+            reached: run.reached(),
+            ..summary
+        };
+        let mut progress = Progress::start(&cursor, self.differences.clone(), summary);
+        self.note_intent(run.reached())?;
+        // an interrupted run may have left something
+        self.batch.clear();
+        for position in run.files() {
+            self.apply_transactions(next(position)?.borrow(), &mut progress)?;
+        }
+        for (device, opened) in self.devices.iter().enumerate() {
+            opened.sync().map_err(|source| ReplayError::Device {
+                what: "syncing",
+                device,
+                source,
+            })?;
+        }
+        self.note_differences(progress.differences, run.reached())?;
+        self.note_applied(&progress.summary)?;
+        Ok(progress.summary)
     }
 
     /// Step 2. Where an interrupted run went further than this one will, its intent stands.
@@ -186,15 +300,10 @@ impl Replay {
     fn apply_transactions(
         &mut self,
         file: &VerifiedFile,
-        summary: &mut Summary,
+        progress: &mut Progress,
     ) -> Result<(), ReplayError> {
-        let number = file.header().number;
-        let read_error = |source| ReplayError::Read {
-            file: number,
-            source,
-        };
         for iocb in file.records() {
-            summary.count(iocb);
+            progress.summary.count(iocb);
             if self.batch.overlaps(iocb) || self.batch.is_full(iocb.stored_size()) {
                 self.batch.drain(&self.devices)?;
             }
@@ -202,12 +311,20 @@ impl Replay {
                 Kind::Write => {
                     self.device_of(iocb)?;
                     let payload = self.batch.gather(iocb);
-                    file.read_payload(iocb, payload).map_err(read_error)?;
+                    let read = file.read_payload(iocb, payload);
+                    read.map_err(reading(file.header().number))?;
                 }
                 Kind::WriteZeroes { unmap } => self.zero(iocb, unmap)?,
                 Kind::Discard => self.zero(iocb, true)?,
                 Kind::Flush => self.batch.drain(&self.devices)?,
-                Kind::Void | Kind::Verify { .. } | Kind::GroupBegin { .. } | Kind::GroupEnd => {}
+                Kind::Verify { digest } => {
+                    self.batch.drain(&self.devices)?;
+                    progress.compare(self.device_of(iocb)?.1, iocb, digest);
+                }
+                Kind::Void | Kind::GroupBegin { .. } | Kind::GroupEnd => {}
+            }
+            if iocb.kind.changes_bytes() {
+                progress.note_written(iocb);
             }
         }
         // the next file is another flush epoch or not: nobody gains by knowing
@@ -225,6 +342,14 @@ impl Replay {
             device: index,
             source,
         })
+    }
+
+    fn tell(&self, file: &VerifiedFile, summary: &mut Summary) -> Result<(), ReplayError> {
+        for iocb in file.records() {
+            self.device_of(iocb)?;
+            summary.count(iocb);
+        }
+        Ok(())
     }
 
     /// The device of a transaction, if its range lies on it. Verification has seen to that; what
@@ -245,6 +370,21 @@ impl Replay {
     }
 
     /// Step 5.
+    fn note_differences(
+        &mut self,
+        mut found: Differences,
+        reached: Position,
+    ) -> Result<(), ReplayError> {
+        if found != self.differences {
+            found.set_as_of(reached.lsn);
+            let stored = found.store(&**self.cursor.directory());
+            stored.map_err(ReplayError::Differences)?;
+            self.differences = found;
+        }
+        Ok(())
+    }
+
+    /// Step 6.
     fn note_applied(&self, summary: &Summary) -> Result<(), ReplayError> {
         let noted: Result<_, StateError> = self.cursor.update(|cursor| {
             cursor.applied = summary.reached;

@@ -33,11 +33,31 @@ pub struct Summary {
     pub verifies: u64,
     /// Bytes that those cover.
     pub bytes_verified: u64,
+    /// Verify records that did not match what a device holds.
+    pub mismatches: u64,
+    /// Bytes that those cover.
+    pub bytes_mismatched: u64,
+    /// Verify records that were not compared, since the devices may have been ahead of them.
+    pub verifies_skipped: u64,
+    /// Bytes that those cover.
+    pub bytes_skipped: u64,
     /// Time of the newest transaction; 0 without any.
     pub newest: Timestamp,
 }
 
 impl Summary {
+    /// Counts a verify record that was counted already as one that does not match.
+    pub(super) fn count_mismatch(&mut self, iocb: &Iocb) {
+        self.mismatches += 1;
+        self.bytes_mismatched = self.bytes_mismatched.saturating_add(iocb.len.get());
+    }
+
+    /// Counts a verify record that was counted already as one that was not compared.
+    pub(super) fn count_skipped(&mut self, iocb: &Iocb) {
+        self.verifies_skipped += 1;
+        self.bytes_skipped = self.bytes_skipped.saturating_add(iocb.len.get());
+    }
+
     /// Counts one transaction.
     pub(super) fn count(&mut self, iocb: &Iocb) {
         self.transactions += 1;

@@ -1,6 +1,12 @@
 //! What replay does when nothing goes wrong.
 
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use aim_core::device::BlockDevice;
+use aim_core::format::Kind;
 use aim_core::replay::Outcome;
+use aim_core::units::{ByteLen, ByteOffset};
 use aim_tests::{Series, SeriesFile};
 
 use super::mirror::{Mirror, two_disks};
@@ -92,4 +98,110 @@ fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
     assert!(told.groups > 0 && told.verifies > 0);
     assert_eq!(plain + told.verifies + 2 * told.groups, 150);
     assert_eq!(replay.dry_run(&run).unwrap().files, 0);
+}
+
+#[test]
+fn nothing_moves_over_a_flush_and_each_record_is_done_once() {
+    for seed in 0..20 {
+        let mut series = Series::new(two_disks(), seed);
+        let mirror = Mirror::new(series.identity(), seed);
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let disks = mirror.devices.iter().zip(0..);
+        let devices = disks.map(|(disk, device)| -> Arc<dyn BlockDevice> {
+            Arc::new(Recorder {
+                disk: disk.clone(),
+                device,
+                log: log.clone(),
+            })
+        });
+        let mut replay = mirror
+            .start_with(devices.collect(), mirror.folder())
+            .unwrap();
+        let file = series.next_file(300);
+        let file = series.verified(&file);
+        replay.apply(&file).map(drop).unwrap();
+
+        let mut log = std::mem::take(&mut *log.lock().unwrap()).into_iter();
+        let epochs = file.records().split(|iocb| iocb.kind == Kind::Flush);
+        for (epoch, records) in epochs.enumerate() {
+            let touching = records.iter().filter(|iocb| {
+                iocb.kind.changes_bytes() || matches!(iocb.kind, Kind::Verify { .. })
+            });
+            let mut expected: Vec<Touch> = touching
+                .map(|iocb| Touch {
+                    device: iocb.device,
+                    what: match iocb.kind {
+                        Kind::Write => "write",
+                        Kind::Verify { .. } => "read",
+                        _ => "zero",
+                    },
+                    offset: iocb.offset.get(),
+                    len: iocb.len.get(),
+                })
+                .collect();
+            let mut done: Vec<Touch> = log.by_ref().take(expected.len()).collect();
+            // inside of an epoch any order will do
+            expected.sort_unstable();
+            done.sort_unstable();
+            assert_eq!(done, expected, "seed {seed}, flush epoch {epoch}");
+        }
+        assert_eq!(log.next(), None);
+    }
+}
+
+/// What was done to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Touch {
+    device: u16,
+    what: &'static str,
+    offset: u64,
+    len: u64,
+}
+
+/// A disk that writes down what is done to it.
+#[derive(Debug)]
+struct Recorder {
+    disk: Arc<dyn BlockDevice>,
+    device: u16,
+    log: Arc<Mutex<Vec<Touch>>>,
+}
+
+impl Recorder {
+    fn note(&self, what: &'static str, offset: ByteOffset, len: u64) {
+        self.log.lock().unwrap().push(Touch {
+            device: self.device,
+            what,
+            offset: offset.get(),
+            len,
+        });
+    }
+}
+
+impl BlockDevice for Recorder {
+    fn size(&self) -> ByteLen {
+        self.disk.size()
+    }
+
+    fn block_size(&self) -> u32 {
+        self.disk.block_size()
+    }
+
+    fn read(&self, offset: ByteOffset, buffer: &mut [u8]) -> io::Result<()> {
+        self.note("read", offset, buffer.len() as u64);
+        self.disk.read(offset, buffer)
+    }
+
+    fn write(&self, offset: ByteOffset, data: &[u8]) -> io::Result<()> {
+        self.note("write", offset, data.len() as u64);
+        self.disk.write(offset, data)
+    }
+
+    fn write_zeroes(&self, offset: ByteOffset, len: ByteLen, unmap: bool) -> io::Result<()> {
+        self.note("zero", offset, len.get());
+        self.disk.write_zeroes(offset, len, unmap)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
 }

@@ -1,6 +1,10 @@
 //! Replay of a series onto the devices of a mirror.
 
+mod broken;
 mod crashes;
+mod differences;
+mod groups;
 mod in_order;
 mod mirror;
+mod plan;
 mod refusals;
