@@ -23,6 +23,7 @@ pub mod intercept;
 pub mod journal;
 pub mod replay;
 pub mod request;
+pub mod signature;
 pub mod spool;
 pub mod state_file;
 pub mod units;

@@ -14,12 +14,13 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use super::compare::Batch;
 use super::copy::Copy;
 use super::gate::{Group, Inserted, Mode, State};
 use super::interception::Shared;
 use super::record::{Captured, Stage};
 use super::verify::Verify;
-use super::{Rates, status};
+use super::{CaptureConfig, Rates, status};
 use crate::format::Kind;
 use crate::intercept::Landing;
 use crate::request::Request;
@@ -29,8 +30,10 @@ use crate::units::{ByteLen, ByteOffset, Lsn, Timestamp};
 const REST: Duration = Duration::from_millis(500);
 /// How long extents stay hot before disk and journal are synced for their sake.
 const COOL_AFTER: Duration = Duration::from_secs(5);
-/// Hot extents at which that is not waited for: a power cut would cost much copying.
+/// Hot extents at which less is waited, since a power cut would cost much copying.
 const HOT_MAX: usize = 512;
+/// ... but so much: each costs the disk a flush.
+const COOL_SOONEST: Duration = Duration::from_millis(500);
 /// How long to wait before extents that can't be read are tried again.
 const RETRY_UNREADABLE: Duration = Duration::from_secs(300);
 
@@ -42,6 +45,12 @@ pub(super) struct Caretaker {
     pub(super) waker: Waker,
     pub(super) landing: Option<Landing>,
     pub(super) copy: Option<Copy>,
+    pub(super) batch: Option<Batch>,
+    /// Whether it asks what the mirror holds.
+    pub(super) compares: bool,
+    /// The group in which it does not ask any more.
+    pub(super) gave_up_comparing: Lsn,
+    pub(super) questions: u64,
     pub(super) verify: Verify,
     /// The extent behind the one that was copied last.
     pub(super) copy_from: usize,
@@ -60,14 +69,18 @@ struct Checkpoint {
 }
 
 impl Caretaker {
-    pub(super) fn new(shared: Arc<Shared>, rates: Rates, verify_every: Option<Duration>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, config: &CaptureConfig) -> Self {
         let now = shared.now();
         Self {
             waker: Waker::from(Arc::clone(&shared.caretaker_bell)),
-            rates,
+            rates: config.rates,
             landing: None,
             copy: None,
-            verify: Verify::new(verify_every, now),
+            batch: None,
+            compares: config.compare,
+            gave_up_comparing: Lsn(0),
+            questions: 0,
+            verify: Verify::new(config.verify_every, now),
             copy_from: 0,
             not_before: Timestamp(0),
             checkpoint: None,
@@ -107,18 +120,24 @@ impl Caretaker {
         match group {
             Group::None if !is_copied => self.begin_group(),
             Group::None => self.verify_step(),
-            Group::Open if is_copied && self.copy.is_none() => self.end_group(),
+            Group::Open if is_copied && self.copy.is_none() && self.batch.is_none() => {
+                self.end_group()
+            }
             Group::Open => self.copy_step(),
-            Group::Ending => false,
+            // the drain is about to tell what becomes of it
+            Group::Beginning | Group::Ending => false,
         }
     }
 
     /// Nothing is captured: whatever was begun is of no use.
     fn let_go(&mut self) -> bool {
         self.checkpoint = None;
-        let had_something = self.copy.is_some() || self.verify.has_claim();
+        let had_something = self.copy.is_some() || self.batch.is_some() || self.verify.has_claim();
         if had_something {
             self.abandon_copy(false);
+            if let Some(batch) = self.batch.take() {
+                self.abandon_batch(batch);
+            }
             self.verify.forget_claim();
             self.shared.gate.release();
         }
@@ -130,7 +149,7 @@ impl Caretaker {
         self.insert_bare(Kind::GroupBegin { hole: false }, |state| {
             let may = state.group() == Group::None && !state.is_copied();
             if may {
-                state.set_group(Group::Open);
+                state.set_group(Group::Beginning);
             }
             may
         })
@@ -238,7 +257,8 @@ impl Caretaker {
             .get()
             .saturating_sub(self.last_checkpoint.get());
         let hot = self.shared.gate.lock().extents.hot();
-        if hot == 0 || hot < HOT_MAX && u128::from(since) < COOL_AFTER.as_nanos() {
+        let wait = if hot < HOT_MAX { COOL_AFTER } else { COOL_SOONEST };
+        if hot == 0 || u128::from(since) < wait.as_nanos() {
             return false;
         }
         let (generation, lsn) = {

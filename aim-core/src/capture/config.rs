@@ -63,6 +63,9 @@ pub struct CaptureConfig {
     pub journal: JournalPolicy,
     /// How fast the disk is read besides.
     pub rates: Rates,
+    /// Whether a resync first asks what the mirror holds, and copies only what differs. Not where
+    /// nobody carries answers back.
+    pub compare: bool,
     /// Verify all of the disk again and again, once in so much time; `None`: only when asked.
     pub verify_every: Option<Duration>,
 }
@@ -75,6 +78,7 @@ impl CaptureConfig {
             seal: SealPolicy::default(),
             journal: JournalPolicy::default(),
             rates: Rates::default(),
+            compare: false,
             verify_every: None,
         }
     }

@@ -25,6 +25,11 @@ impl Caretaker {
         if self.shared.now() < self.not_before {
             return false;
         }
+        if self.copy.is_none()
+            && let Some(came_further) = self.compare_step()
+        {
+            return came_further;
+        }
         let Some(copy) = self.copy.or_else(|| self.start_copy()) else {
             return false;
         };
@@ -73,9 +78,9 @@ impl Caretaker {
 
     /// The extent that was being copied stays needed.
     pub(super) fn abandon_copy(&mut self, is_unreadable: bool) {
-        if self.copy.take().is_some() {
+        if let Some(copy) = self.copy.take() {
             let mut state = self.shared.gate.lock();
-            state.extents.abort_copy(is_unreadable);
+            state.extents.abort_copy(copy.extent.index, is_unreadable);
         }
     }
 
@@ -88,23 +93,29 @@ impl Caretaker {
         let done = copy.done + len;
         self.copy = Some(Copy { done, ..copy });
         if done == copy.extent.len.get() {
-            self.shared.gate.lock().extents.end_copy();
+            let mut state = self.shared.gate.lock();
+            state.extents.end_copy(copy.extent.index);
+            drop(state);
             self.copy = None;
             self.copy_from = copy.extent.index + 1;
             self.shared.keeper_bell.ring();
         }
+        self.count_copied(len);
+    }
+
+    pub(super) fn count_copied(&mut self, len: u64) {
         let mut progress = self.shared.progress();
         progress.copied = ByteLen(progress.copied.get() + len);
         drop(progress);
         self.pace(len, self.rates.resync);
     }
 
-    fn piece_bytes(&self) -> u64 {
+    pub(super) fn piece_bytes(&self) -> u64 {
         self.shared.staging.config().request_bytes_max as u64
     }
 
     /// Gets a fresh place in the ring, unless there is one.
-    fn has_landing(&mut self) -> bool {
+    pub(super) fn has_landing(&mut self) -> bool {
         let capacity = self.shared.staging.config().request_bytes_max;
         let previous = self.landing.take();
         match self.shared.staging.landing(previous, capacity, &self.waker) {
@@ -119,7 +130,7 @@ impl Caretaker {
     }
 
     /// Reads a piece to the start of the landing. Says whether it is all zero.
-    fn read_piece(&mut self, piece: &Request) -> std::io::Result<bool> {
+    pub(super) fn read_piece(&mut self, piece: &Request) -> std::io::Result<bool> {
         let disk = &self.shared.disks[usize::from(piece.device)];
         let Some(landing) = &mut self.landing else {
             return Err(std::io::ErrorKind::OutOfMemory.into());

@@ -189,12 +189,16 @@ impl Drain {
                         len = captured.len.get(),
                         "the disk failed a {kind:?}: what it holds there will be copied"
                     );
-                    self.shared.gate.group_begun();
+                    self.shared.gate.group_begun(Some(captured.lsn));
                     is_in_group = true;
                     Kind::GroupBegin { hole: false }
                 }
-                (_, Kind::GroupBegin { .. }) if is_in_group => Kind::Void,
+                (_, Kind::GroupBegin { .. }) if is_in_group => {
+                    self.shared.gate.group_goes_on();
+                    Kind::Void
+                }
                 (_, kind @ Kind::GroupBegin { .. }) => {
+                    self.shared.gate.group_begun(Some(captured.lsn));
                     is_in_group = true;
                     kind
                 }
@@ -205,7 +209,8 @@ impl Drain {
                 (_, Kind::GroupEnd) => Kind::Void,
                 (_, kind) => kind,
             };
-            if kind != captured.kind || kind == Kind::GroupEnd {
+            let is_group = matches!(kind, Kind::GroupBegin { .. } | Kind::GroupEnd);
+            if kind != captured.kind || is_group {
                 self.shared.caretaker_bell.ring();
             }
             self.kinds.push(kind);
@@ -335,11 +340,13 @@ impl Drain {
         let gate = &self.shared.gate;
         let first = self.series.last().next();
         let last = gate.last_at_least(first);
+        let was_in_group = self.series.open_group() != Lsn(0);
         self.series.bridge(first.get()..=last.get(), true)?;
         self.next = last.next();
         gate.make_room(last, self.shared.table.capacity());
         self.shared.durability.resume(last);
-        self.shared.stop_tracking(last);
+        let begin = (!was_in_group).then_some(first);
+        self.shared.stop_tracking(last, begin);
         self.not_before = Timestamp(0);
         self.publish();
         Ok(true)

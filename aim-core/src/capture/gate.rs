@@ -33,6 +33,8 @@ pub(super) struct State {
     /// The range that a worker wants to have, or has, for itself.
     claim: Option<Request>,
     group: Group,
+    /// The begin of the group, if nothing was lost since.
+    comparable: Option<Lsn>,
     pub(super) extents: Extents,
     /// Whether requests wait for the extent map; not while it can't be written.
     map_works: bool,
@@ -53,6 +55,8 @@ pub(super) enum Mode {
 pub(super) enum Group {
     /// Outside of a group.
     None,
+    /// The begin of one has its LSN.
+    Beginning,
     /// Inside of one.
     Open,
     /// Inside of one whose end has its LSN.
@@ -79,6 +83,7 @@ impl Gate {
             in_flight: Vec::new(),
             claim: None,
             group: Group::None,
+            comparable: None,
             extents,
             map_works: true,
             waiting: Vec::new(),
@@ -122,7 +127,7 @@ impl Gate {
             let range = state.extents.of(&request);
             state.extents.end(range.clone());
             if failed {
-                state.extents.need(range);
+                state.extents.need_failed(range);
             }
         }
         wake(state);
@@ -191,16 +196,29 @@ impl Gate {
         state.last()
     }
 
-    /// Captures again, from the next LSN on, inside of a group.
-    pub(super) fn capture(&self) {
+    /// Captures again, from the next LSN on, inside of a group; with its begin if nothing was
+    /// captured in it yet.
+    pub(super) fn capture(&self, begin: Option<Lsn>) {
         let mut state = self.lock();
         state.mode = Mode::Capture;
         state.group = Group::Open;
+        state.comparable = begin;
+        if begin.is_some() {
+            state.extents.forget_failed();
+        }
         wake(state);
     }
 
-    /// The series is inside of a group from here on.
-    pub(super) fn group_begun(&self) {
+    /// The series is inside of a group from here on, which begins at `begin` if nothing was
+    /// captured in it yet.
+    pub(super) fn group_begun(&self, begin: Option<Lsn>) {
+        let mut state = self.lock();
+        state.group = Group::Open;
+        state.comparable = begin;
+    }
+
+    /// The series was inside of a group already.
+    pub(super) fn group_goes_on(&self) {
         self.lock().group = Group::Open;
     }
 
@@ -263,6 +281,12 @@ impl State {
     /// The last LSN that was given.
     pub(super) fn last(&self) -> Lsn {
         Lsn(self.next.get() - 1)
+    }
+
+    /// The begin of the group, if the series tells everything that was done to the disk since,
+    /// but for extents in which a request failed.
+    pub(super) fn may_compare(&self) -> Option<Lsn> {
+        self.comparable
     }
 
     pub(super) fn set_group(&mut self, group: Group) {

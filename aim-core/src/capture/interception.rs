@@ -11,13 +11,15 @@ use super::record::{Captured, RecordTable, Stage};
 use super::signal::DrainSignal;
 use super::staging::Staging;
 use super::worker::{Bell, Threads};
-use super::{CaptureState, CaptureStatus, ResyncStatus, SourceDisk, StagingConfig, VerifyStatus};
+use super::{
+    CaptureState, CaptureStatus, Comparison, ResyncStatus, SourceDisk, StagingConfig, VerifyStatus,
+};
 use crate::clock::Clock;
 use crate::cursor::Position;
 use crate::format::Kind;
 use crate::intercept::{Admission, Interceptor, Landing, LandingWait, Outcome, Ticket, Wait};
 use crate::request::{Operation, Request};
-use crate::units::{ByteLen, Lsn, Timestamp};
+use crate::units::{ByteLen, Lsn, Timestamp, VolumeId};
 
 /// Undrained bytes at which the drain is woken from its nap.
 pub(super) const URGENT_BYTES: u64 = 256 << 10;
@@ -47,7 +49,9 @@ pub(super) struct Shared {
     /// Payload bytes completed and not drained.
     pub(super) pending_bytes: AtomicU64,
     pub(super) progress: Mutex<Progress>,
+    pub(super) volume: VolumeId,
     pub(super) disks: Vec<Arc<dyn SourceDisk>>,
+    pub(super) comparison: Arc<Comparison>,
     /// Bytes of an extent.
     pub(super) extent_bytes: u64,
     pub(super) clock: Box<dyn Clock>,
@@ -149,6 +153,11 @@ impl Capture {
             sealed: progress.sealed,
             oldest_unsealed: progress.oldest_unsealed,
         }
+    }
+
+    /// Where the capture asks what the mirror holds, so that a resync copies only what differs.
+    pub fn comparison(&self) -> Arc<Comparison> {
+        self.shared.comparison.clone()
     }
 
     /// Wants ranges of the volume to be copied to the mirror, as one atomic group, beside what
@@ -300,14 +309,15 @@ impl Shared {
         self.caretaker_bell.ring();
     }
 
-    /// The journal is used again, from behind `last` on.
-    pub(super) fn stop_tracking(&self, last: Lsn) {
+    /// The journal is used again, from behind `last` on, in the group that begins at `group` if
+    /// that was begun just now.
+    pub(super) fn stop_tracking(&self, last: Lsn, group: Option<Lsn>) {
         tracing::info!(
             lsn = last.get(),
             "capture goes on: what has changed is copied"
         );
         self.progress().drained = last;
-        self.gate.capture();
+        self.gate.capture(group);
         self.staging.is_tracking().store(0, Ordering::SeqCst);
         self.keeper_bell.ring();
         self.caretaker_bell.ring();

@@ -13,6 +13,8 @@
 //! those who embed the library.
 
 mod caretaker;
+mod compare;
+mod comparison;
 mod config;
 mod copy;
 mod drain;
@@ -37,6 +39,7 @@ mod status;
 mod verify;
 mod worker;
 
+pub use comparison::Comparison;
 pub use config::{CaptureConfig, JournalPolicy, OnFull, Rates, SealPolicy};
 pub use extents::{ExtentMap, Initial, MapError};
 pub use interception::{Capture, NotDrained, Wanted};

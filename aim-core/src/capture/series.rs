@@ -113,6 +113,12 @@ impl Series {
         let Some(first) = records.first() else {
             return Ok(0);
         };
+        if begins_group(first) {
+            // what the mirror applies as one then begins with the group
+            self.seal()?;
+        }
+        let next_group = records.iter().skip(1).position(begins_group);
+        let records = &records[..next_group.map_or(records.len(), |index| index + 1)];
         let file = self.file_for(first)?;
         let count = file.fitting(records);
         file.append(&records[..count])?;
@@ -425,6 +431,10 @@ impl Series {
             sealed,
         }
     }
+}
+
+fn begins_group(record: &Record<'_>) -> bool {
+    matches!(record.kind, Kind::GroupBegin { .. })
 }
 
 /// A record without a range.

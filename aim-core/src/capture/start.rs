@@ -25,8 +25,8 @@ use super::signal::DrainSignal;
 use super::staging::Staging;
 use super::worker::{Threads, Workers};
 use super::{
-    Capture, CaptureConfig, CaptureState, SeriesError, SourceDisk, StagingConfig, VerifyStatus,
-    leftover, status,
+    Capture, CaptureConfig, CaptureState, Comparison, SeriesError, SourceDisk, StagingConfig,
+    VerifyStatus, leftover, status,
 };
 use crate::clock::Clock;
 use crate::request::Request;
@@ -127,9 +127,12 @@ impl Capture {
         begin.take_up(&mut series, &staging, &table, is_trusted);
         table.clear();
         let keeper_map = begin.store(&spool)?;
-        begin.open_group(&mut series);
+        let group = begin.open_group(&mut series);
         let trouble = begin.trouble.take();
         let shared = Arc::new(share(begin, &series, staging, table, disks, clock));
+        if series.open_group() != Lsn(0) {
+            shared.gate.group_begun(group);
+        }
         if let Some(error) = trouble {
             series.leave(&error);
             shared.start_tracking(&status::with_causes(&error));
@@ -139,7 +142,7 @@ impl Capture {
         let workers = Workers {
             drain: Drain::new(shared.clone(), series, config.journal.on_full),
             keeper: Keeper::new(shared.clone(), keeper_map, MapState::Capturing),
-            caretaker: Caretaker::new(shared.clone(), config.rates, config.verify_every),
+            caretaker: Caretaker::new(shared.clone(), config),
         };
         let threads = Mutex::new(None);
         Ok((Self { shared, threads }, workers))
@@ -275,13 +278,19 @@ impl Beginning {
         Ok(map)
     }
 
-    /// Begins a group where something has to be copied.
-    fn open_group(&mut self, series: &mut Series) {
+    /// Begins a group where something has to be copied, unless one is open. Gives its begin.
+    fn open_group(&mut self, series: &mut Series) -> Option<Lsn> {
         if self.trouble.is_some() || self.extents.needed() == 0 || series.open_group() != Lsn(0) {
-            return;
+            return None;
         }
-        let first = series.last().next().get();
-        self.trouble = series.bridge(first..=first, self.has_hole).err();
+        let first = series.last().next();
+        match series.bridge(first.get()..=first.get(), self.has_hole) {
+            Ok(()) => Some(first),
+            Err(error) => {
+                self.trouble = Some(error);
+                None
+            }
+        }
     }
 }
 
@@ -297,15 +306,15 @@ fn share(
     let extent_bytes = 1 << begin.shift;
     let records = table.capacity();
     let gate = Gate::new(last.next(), records, series.last_time(), begin.extents);
-    if series.open_group() != Lsn(0) {
-        gate.group_begun();
-    }
+    let caretaker_bell = Arc::default();
     Shared {
         gate,
         durability: Durability::new(last),
         signal: DrainSignal::default(),
         keeper_bell: Arc::default(),
-        caretaker_bell: Arc::default(),
+        comparison: Arc::new(Comparison::new(Arc::clone(&caretaker_bell))),
+        caretaker_bell,
+        volume: series.volume(),
         pending_bytes: AtomicU64::new(0),
         progress: Mutex::new(Progress {
             state: CaptureState::Capturing,

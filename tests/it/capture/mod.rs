@@ -1,6 +1,7 @@
 //! Capture: what was acknowledged is in the journal, in one order, whatever ends the process, and
 //! what the journal could not take is copied.
 
+mod compare;
 mod durability;
 mod order;
 mod resync;
@@ -83,7 +84,11 @@ impl Source {
     /// What a mirror would hold that started blank and applied every sealed file in order. The
     /// series ends outside of any group, and each digest in it is right.
     fn mirrored(&self) -> Vec<u8> {
-        let mut image = vec![0; SIZE];
+        self.mirrored_from(vec![0; SIZE])
+    }
+
+    /// As [`mirrored`](Self::mirrored), of a mirror that held `image` before.
+    fn mirrored_from(&self, mut image: Vec<u8>) -> Vec<u8> {
         let mut next = Lsn(1);
         let mut group = None;
         let spool = self.spool();

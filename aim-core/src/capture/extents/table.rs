@@ -1,5 +1,6 @@
 //! The extents in memory: what the map file shall say, and what it says for certain.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::sector::{self, Bits, SECTOR_EXTENTS};
@@ -43,8 +44,10 @@ pub(in crate::capture) struct Extents {
     generation: u32,
     /// Extents that can't be read at present: they stay needed, and nobody waits for them.
     unreadable: Vec<usize>,
-    /// The extent that is being copied, and whether it was needed anew meanwhile.
-    copying: Option<(usize, bool)>,
+    /// Extents that are being copied, and whether each was needed anew meanwhile.
+    copying: BTreeMap<usize, bool>,
+    /// Needed extents in which a request failed: what the series says of them is not all.
+    failed: BTreeSet<usize>,
     needed: usize,
 }
 
@@ -118,7 +121,8 @@ impl Extents {
             touched: vec![0; first],
             generation: 1,
             unreadable: Vec::new(),
-            copying: None,
+            copying: BTreeMap::new(),
+            failed: BTreeSet::new(),
             needed: 0,
         };
         extents.drop_surplus();
@@ -214,9 +218,8 @@ impl Extents {
     pub(in crate::capture) fn need(&mut self, range: Range<usize>) {
         for index in range {
             let at = index / SECTOR_EXTENTS;
-            if let Some((_, spoiled)) = self.copying.as_mut().filter(|(copied, _)| *copied == index)
-            {
-                *spoiled = true;
+            if let Some(is_spoiled) = self.copying.get_mut(&index) {
+                *is_spoiled = true;
             }
             if sector::set(&mut self.wanted[at].need, index % SECTOR_EXTENTS, true) {
                 self.needed += 1;
@@ -264,6 +267,17 @@ impl Extents {
         words.map(|word| word.count_ones() as usize).sum()
     }
 
+    /// A request failed on the disk: nobody knows what it holds there.
+    pub(in crate::capture) fn need_failed(&mut self, range: Range<usize>) {
+        self.failed.extend(range.clone());
+        self.need(range);
+    }
+
+    /// What failed before does not count any more: the series begins anew.
+    pub(in crate::capture) fn forget_failed(&mut self) {
+        self.failed.clear();
+    }
+
     /// Starts to copy the first needed extent at or behind `from`, or the first of all.
     pub(in crate::capture) fn start_copy(&mut self, from: usize) -> Option<Extent> {
         if self.needed == self.unreadable.len() {
@@ -271,29 +285,44 @@ impl Extents {
         }
         let wanted = |&index: &usize| self.is_needed(index) && !self.unreadable.contains(&index);
         let found = (from..self.count()).chain(0..from).find(wanted)?;
-        self.copying = Some((found, false));
+        self.copying.insert(found, false);
         Some(self.place(found))
     }
 
-    /// All of the extent that is being copied has its place in the order: from here on it is like
-    /// one that was written. If it was needed anew meanwhile it stays needed.
-    pub(in crate::capture) fn end_copy(&mut self) {
-        if let Some((index, false)) = self.copying.take() {
+    /// Starts to copy up to `most` needed extents of which the series tells all that was done.
+    pub(in crate::capture) fn start_batch(&mut self, most: usize) -> Vec<Extent> {
+        let wanted = |index: &usize| {
+            self.is_needed(*index)
+                && !self.unreadable.contains(index)
+                && !self.failed.contains(index)
+        };
+        let found: Vec<usize> = match self.needed {
+            0 => Vec::new(),
+            _ => (0..self.count()).filter(wanted).take(most).collect(),
+        };
+        self.copying
+            .extend(found.iter().map(|index| (*index, false)));
+        found.into_iter().map(|index| self.place(index)).collect()
+    }
+
+    /// All of an extent has its place in the order: from here on it is like one that was written.
+    /// If it was needed anew meanwhile it stays needed.
+    pub(in crate::capture) fn end_copy(&mut self, index: usize) {
+        if self.copying.remove(&index) == Some(false) {
             let (at, bit) = (index / SECTOR_EXTENTS, index % SECTOR_EXTENTS);
             self.needed -= usize::from(sector::set(&mut self.wanted[at].need, bit, false));
             sector::set(&mut self.stored[at].need, bit, false);
             sector::set(&mut self.wanted[at].hot, bit, true);
             self.touched[index] = self.generation;
+            self.failed.remove(&index);
             self.changed[at] = true;
             self.changes = self.changes.max(Changes::Lazy);
         }
     }
 
-    /// The extent that is being copied is left as it is: needed.
-    pub(in crate::capture) fn abort_copy(&mut self, is_unreadable: bool) {
-        if let Some((index, _)) = self.copying.take()
-            && is_unreadable
-        {
+    /// An extent that is being copied is left as it is: needed.
+    pub(in crate::capture) fn abort_copy(&mut self, index: usize, is_unreadable: bool) {
+        if self.copying.remove(&index).is_some() && is_unreadable {
             self.unreadable.push(index);
         }
     }
