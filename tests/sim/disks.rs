@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use aim_core::capture::SourceDisk;
 use aim_core::device::BlockDevice;
 use aim_core::identity::VolumeIdentity;
 use aim_core::units::ByteOffset;
@@ -51,6 +52,13 @@ impl Disks {
         let disks = self.0.iter();
         disks
             .map(|disk| disk.device.clone() as Arc<dyn BlockDevice>)
+            .collect()
+    }
+
+    pub(crate) fn as_source_disks(&self) -> Vec<Arc<dyn SourceDisk>> {
+        let disks = self.0.iter();
+        disks
+            .map(|disk| disk.device.clone() as Arc<dyn SourceDisk>)
             .collect()
     }
 

@@ -196,7 +196,10 @@ impl FrontEnd {
             match std::mem::replace(&mut pending.phase, Phase::New) {
                 Phase::Admitted(Admission::Captured(ticket))
                 | Phase::Stored(Admission::Captured(ticket), _) => {
-                    model.undetermined(ticket.lsn(), pending.first, &found);
+                    match ticket.lsn() {
+                        Lsn(0) => model.found(last.next(), pending.first, &found),
+                        lsn => model.undetermined(lsn, pending.first, &found),
+                    }
                     ticket.settle();
                 }
                 Phase::Admitted(_) | Phase::Stored(..) => {
@@ -364,6 +367,7 @@ impl Pending {
         };
         let lsn = ticket.lsn();
         match outcome {
+            _ if lsn == Lsn(0) => host.model.found(host.last.next(), self.first, &found()),
             Outcome::Done => host.model.done(lsn, self.first, &self.stamps),
             Outcome::Failed => host.model.undetermined(lsn, self.first, &found()),
         }

@@ -1,5 +1,6 @@
 //! What a run is made of: sizes, and how often each event comes.
 
+use aim_core::capture::{OnFull, Worker};
 use aim_core::identity::{DeviceIdentity, VolumeIdentity};
 use aim_core::units::{ByteLen, DeviceId, Epoch, VolumeId};
 use aim_tests::Rng;
@@ -14,9 +15,8 @@ pub(crate) enum Event {
     Submit,
     /// A request goes one step further.
     Step,
-    Drain,
-    KeepMap,
-    Resync,
+    /// A worker of the capture goes one step further.
+    Work(Worker),
     Time,
     Ship,
     Receive,
@@ -34,8 +34,14 @@ pub(crate) enum Event {
     /// One of the next steps fails.
     FailSourceDisk,
     FailJournal,
+    FailState,
     FailMirrorDisk,
     FailMirrorFiles,
+    /// All of it fails for a while.
+    BreakJournal,
+    /// The operator asks for it.
+    Resync,
+    Verify,
     /// There is no room, or there is again.
     FillJournal,
     FillMirror,
@@ -47,9 +53,9 @@ pub(crate) enum Event {
 const WORK: &[(Event, u64)] = &[
     (Event::Submit, 60),
     (Event::Step, 260),
-    (Event::Drain, 60),
-    (Event::KeepMap, 20),
-    (Event::Resync, 20),
+    (Event::Work(Worker::Drain), 60),
+    (Event::Work(Worker::Keeper), 60),
+    (Event::Work(Worker::Caretaker), 60),
     (Event::Time, 20),
     (Event::Ship, 20),
     (Event::Receive, 20),
@@ -67,6 +73,10 @@ const FAULTS: &[(Event, u64)] = &[
     (Event::KillMirror, 6),
     (Event::FailSourceDisk, 4),
     (Event::FailJournal, 3),
+    (Event::FailState, 3),
+    (Event::BreakJournal, 3),
+    (Event::Resync, 3),
+    (Event::Verify, 4),
     (Event::FailMirrorDisk, 6),
     (Event::FailMirrorFiles, 6),
     (Event::FillJournal, 4),
@@ -97,6 +107,7 @@ impl Plan {
                 weights.push((event, 1 + rng.below(most)));
             }
         }
+        let file_bytes = (16 << 10) << rng.below(3);
         let request_sectors = 4 + rng.below(12) as usize;
         Self {
             volume: volume(rng),
@@ -104,7 +115,14 @@ impl Plan {
                 slots: 2 + rng.below(5) as usize,
                 records: 16 << rng.below(3),
                 request_bytes_max: request_sectors * sector::BYTES,
-                file_bytes: (16 << 10) << rng.below(3),
+                file_bytes,
+                extent_bytes: 2048 << rng.below(4),
+                state_apart: rng.chance(2),
+                room: rng.chance(3).then(|| file_bytes * (4 + rng.below(8))),
+                on_full: match rng.chance(6) {
+                    true => OnFull::Block,
+                    false => OnFull::Track,
+                },
             },
             steps: 150 + rng.below(450),
             line_breaks_one_in: [0, 5, 20][rng.below(3) as usize],

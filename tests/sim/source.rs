@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aim_core::capture::{
-    Capture, CaptureConfig, CaptureStatus, SealPolicy, StagingConfig, Worker, Workers,
+    Capture, CaptureConfig, CaptureStatus, ExtentMap, Initial, JournalPolicy, OnFull, SealPolicy,
+    StagingConfig, Worker, Workers,
 };
 use aim_core::fs::Directory;
 use aim_core::identity::VolumeIdentity;
@@ -22,17 +23,21 @@ use crate::line::{Line, now};
 use crate::stop::Stop;
 
 const JOURNAL: &str = "/journal";
+const STATE: &str = "/state";
 
 /// The source host.
 #[derive(Debug)]
 pub(crate) struct Source {
     /// Of the machine.
     pub(crate) power: Arc<Power>,
-    /// Of its disks, and of the file system of its journal.
+    /// Of its disks, and of the file systems of its journal and of its extent map, which may be
+    /// the same.
     pub(crate) disk_power: Arc<Power>,
     pub(crate) journal_power: Arc<Power>,
+    pub(crate) state_power: Arc<Power>,
     pub(crate) disks: Disks,
     pub(crate) journal: MemFileSystem,
+    pub(crate) state: MemFileSystem,
     /// Where the staging ring is: it outlives the process, and not the machine.
     ring: tempfile::TempDir,
     config: CaptureConfig,
@@ -60,6 +65,12 @@ pub(crate) struct Setup {
     pub(crate) records: usize,
     pub(crate) request_bytes_max: usize,
     pub(crate) file_bytes: u64,
+    pub(crate) extent_bytes: u64,
+    /// Whether the extent map has a file system of its own.
+    pub(crate) state_apart: bool,
+    /// Bytes that journal files may take.
+    pub(crate) room: Option<u64>,
+    pub(crate) on_full: OnFull,
 }
 
 impl Source {
@@ -75,6 +86,15 @@ impl Source {
         let (disk_power, journal_power) = (power.part(), power.part());
         let journal = MemFileSystem::new(journal_power.clone());
         SourceSpool::create(journal.folder(JOURNAL), volume).unwrap();
+        let (state_power, state) = match setup.state_apart {
+            false => (journal_power.clone(), journal.clone()),
+            true => {
+                let power = power.part();
+                (power.clone(), MemFileSystem::new(power))
+            }
+        };
+        let (map, extent_bytes) = (state.folder(STATE), Some(setup.extent_bytes));
+        ExtentMap::create(&*map, volume, Initial::Identical, extent_bytes).unwrap();
         let ring = ring_folder();
         let staging = StagingConfig {
             path: Some(ring.path().join("ring")),
@@ -91,9 +111,18 @@ impl Source {
             power,
             disk_power,
             journal_power,
+            state_power,
             journal,
+            state,
             ring,
-            config: CaptureConfig { staging, seal },
+            config: CaptureConfig {
+                seal,
+                journal: JournalPolicy {
+                    bytes: setup.room.map(ByteLen),
+                    on_full: setup.on_full,
+                },
+                ..CaptureConfig::new(staging)
+            },
             clock,
             line,
             daemon: None,
@@ -109,10 +138,11 @@ impl Source {
     /// Starts the daemon.
     pub(crate) fn start(&mut self) -> Result<(), String> {
         let spool = SourceSpool::open(self.journal_folder()).map_err(|error| error.to_string())?;
+        let spool = spool.with_state_folder(self.state.folder(STATE));
         let started = Capture::paused(
             &self.config,
             spool.clone(),
-            self.disks.as_devices(),
+            self.disks.as_source_disks(),
             self.clock.clone(),
         );
         let (capture, workers) = started.map_err(|error| error.to_string())?;
@@ -152,12 +182,11 @@ impl Source {
     }
 
     /// The daemon ends as it should. Its caller has completed all requests.
-    pub(crate) fn stop_cleanly(&mut self) -> bool {
-        let Some(mut daemon) = self.daemon.take() else {
-            return true;
+    pub(crate) fn stop_cleanly(&mut self) -> Result<(), String> {
+        let Some(daemon) = self.daemon.take() else {
+            return Ok(());
         };
-        daemon.capture.request_stop();
-        daemon.workers.close()
+        daemon.workers.stop().map_err(|error| error.to_string())
     }
 
     /// The process ends where it is; the machine goes on.
@@ -173,6 +202,9 @@ impl Source {
         self.daemon = None;
         self.disks.power_cut();
         self.journal.crash(rng.next_u64());
+        if self.config_state_apart() {
+            self.state.crash(rng.next_u64());
+        }
         let ring = self.ring.path().join("ring");
         match std::fs::remove_file(ring) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
@@ -185,7 +217,13 @@ impl Source {
     pub(crate) fn mend(&self) {
         self.disk_power.mend();
         self.journal_power.mend();
+        self.state_power.mend();
         self.journal.set_capacity(None);
+        self.state.set_capacity(None);
+    }
+
+    fn config_state_apart(&self) -> bool {
+        !Arc::ptr_eq(&self.journal_power, &self.state_power)
     }
 
     pub(crate) fn journal_folder(&self) -> Arc<dyn Directory> {
@@ -200,8 +238,10 @@ impl Source {
         SourceSpool::open(self.journal_folder()).unwrap()
     }
 
-    /// The last LSN that is in the journal as it lies, before anybody takes it up.
-    pub(crate) fn journalled(&self) -> Lsn {
+    /// The last LSN that is in the journal as it lies, before anybody takes it up; `None` if it
+    /// can't be read.
+    pub(crate) fn journalled(&self) -> Option<Lsn> {
+        self.journal_power.require_on().ok()?;
         let spool = self.spool();
         let open = spool.open_folder();
         let mut last = spool.sealed().unwrap().lsn;
@@ -215,7 +255,7 @@ impl Source {
                 Ok(Recovered::Empty) | Err(_) => {}
             }
         }
-        last
+        Some(last)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aim_core::capture::{CaptureState, Worker};
+use aim_core::capture::{CaptureState, CaptureStatus, Wanted, Worker};
 use aim_core::intercept::Outcome;
 use aim_core::request::{Operation, Request};
 use aim_core::units::{ByteLen, Lsn};
@@ -47,6 +47,8 @@ pub(crate) struct World {
     promised: Lsn,
     /// What a successor of the killed process must have.
     owed: Option<Lsn>,
+    /// The operator was told to copy everything.
+    is_told: bool,
 }
 
 impl World {
@@ -54,8 +56,7 @@ impl World {
     pub(crate) fn new(seed: u64, broken: Option<Broken>, prints: bool) -> Self {
         let mut rng = Rng::new(seed);
         let plan = Plan::draw(&mut rng, |event| {
-            std::env::var("SIM_WITHOUT").is_ok_and(|w| !w.contains(&format!("{event:?}")))
-                && broken.is_none_or(|broken| broken.allows(event))
+            broken.is_none_or(|broken| broken.allows(event))
         });
         let clock = SimClock::new();
         let mirror = Mirror::new(&plan.volume, &mut rng);
@@ -74,6 +75,7 @@ impl World {
             archive: Archive::default(),
             promised: Lsn(0),
             owed: None,
+            is_told: false,
             rng,
             plan,
             log,
@@ -99,6 +101,11 @@ impl World {
             let event = self.plan.next(&mut self.rng);
             self.act(event)?;
             self.observe()?;
+            if self.is_told {
+                self.log
+                    .note("the operator was told that nothing is promised any more");
+                return Ok(());
+            }
         }
         self.finish()
     }
@@ -110,9 +117,7 @@ impl World {
                 let slot = self.rng.below(self.front_end.slots() as u64) as usize;
                 self.step_slot(slot);
             }
-            Event::Drain => drop(self.work(Worker::Drain)),
-            Event::KeepMap => drop(self.work(Worker::MapKeeper)),
-            Event::Resync => drop(self.work(Worker::Resync)),
+            Event::Work(worker) => drop(self.work(worker)),
             Event::Time => self.let_time_pass(),
             Event::Ship => self.ship(),
             Event::Receive => self.receive(),
@@ -133,6 +138,17 @@ impl World {
             Event::FailJournal => self.fail_soon("the journal's file system", |world| {
                 world.source.journal_power.as_ref()
             }),
+            Event::FailState => self.fail_soon("the extent map's file system", |world| {
+                world.source.state_power.as_ref()
+            }),
+            Event::BreakJournal => self.break_journal(),
+            Event::Resync => self.request_resync(),
+            Event::Verify => {
+                if let Some(capture) = self.source.capture() {
+                    capture.request_verify();
+                    self.log.note("verification is asked for");
+                }
+            }
             Event::FailMirrorDisk => self.fail_soon("the mirror's disk", |world| {
                 world.mirror.disk_power.as_ref()
             }),
@@ -306,6 +322,40 @@ impl World {
         (!self.rng.chance(3)).then(|| self.rng.below(96 << 10))
     }
 
+    fn break_journal(&mut self) {
+        let power = &self.source.journal_power;
+        match self.rng.chance(2) {
+            true => {
+                self.log.note("the journal's file system fails");
+                power.break_down(std::io::ErrorKind::Other);
+            }
+            false => {
+                self.log.note("the journal's file system works");
+                power.mend();
+            }
+        }
+    }
+
+    fn request_resync(&mut self) {
+        let place = self.rng.below(self.source.disks.sectors() as u64) as usize;
+        let wanted = match self.rng.chance(4) {
+            true => Wanted::All,
+            false => {
+                let (device, offset) = self.source.disks.locate(place);
+                let len = ByteLen(sector::BYTES as u64);
+                Wanted::Range {
+                    device,
+                    offset,
+                    len,
+                }
+            }
+        };
+        if let Some(capture) = self.source.capture() {
+            capture.request_resync(&[wanted]);
+            self.log.note(&format!("a resync is asked for: {wanted:?}"));
+        }
+    }
+
     fn fail_soon(&mut self, what: &str, power: impl Fn(&Self) -> &Power) {
         let after = 1 + self.rng.below(12);
         let kind = match self.rng.chance(4) {
@@ -339,27 +389,45 @@ impl World {
 
     fn start_source(&mut self) -> Result<(), Failure> {
         match self.source.start() {
-            Err(error) => self
-                .log
-                .note(&format!("the source does not start: {error}")),
+            Err(error) => {
+                self.log
+                    .note(&format!("the source does not start: {error}"));
+                let is_excused = error.contains("injected") || !self.source.power.is_on();
+                if !is_excused {
+                    let what = format!("the source does not start: {error}");
+                    return Err(Failure::new(Promise::P4, what));
+                }
+            }
             Ok(()) => {
                 let status = self.source.status().expect("started");
                 self.log.note(&format!(
                     "the source has started at LSN {}, {:?}",
                     status.captured, status.state
                 ));
-                if let Some(owed) = self.owed.take()
-                    && status.captured < owed
-                {
-                    let what = format!(
-                        "LSN {owed} was given before the process was killed, its successor has \
-                         LSN {}",
-                        status.captured
-                    );
-                    return Err(Failure::new(Promise::P1, what));
-                }
+                return self.check_successor(&status);
             }
         }
+        Ok(())
+    }
+
+    /// What was acknowledged before a process was killed is in the journal of its successor, or
+    /// will be copied because the journal can't take it.
+    fn check_successor(&mut self, status: &CaptureStatus) -> Result<(), Failure> {
+        let Some(owed) = self.owed.take() else {
+            return Ok(());
+        };
+        let last = status.captured;
+        if last >= owed {
+            return Ok(());
+        }
+        if !matches!(status.state, CaptureState::Passthrough { .. }) {
+            let what = format!("LSN {owed} was given, and the successor captures behind {last}");
+            return Err(Failure::new(Promise::P1, what));
+        }
+        let found = self.source.disks.stamps();
+        self.promised = self.promised.min(last);
+        self.model.forget_behind(last);
+        self.model.found(last.next(), 0, &found);
         Ok(())
     }
 
@@ -401,6 +469,7 @@ impl World {
 
     fn source_stopped(&mut self, stop: Stop) -> Result<(), Failure> {
         self.source.stop = None;
+        self.note_if_told();
         let (disks, model, rng) = (&self.source.disks, &mut self.model, &mut self.rng);
         match stop {
             Stop::Process => {
@@ -432,7 +501,15 @@ impl World {
             let what = format!("after the power cut the source's {difference}");
             return Err(Failure::new(Promise::P1, what));
         }
-        let last = self.source.journalled();
+        let broken = self.source.journal_power.require_on().is_err();
+        if broken {
+            self.source.journal_power.mend();
+        }
+        let last = self.source.journalled().expect("mended");
+        if broken {
+            let power = &self.source.journal_power;
+            power.break_down(std::io::ErrorKind::Other);
+        }
         if last < self.promised {
             let what = format!(
                 "LSN {} was acknowledged as durable, the journal ends at {last}",
@@ -466,15 +543,22 @@ impl World {
         }
         let last = self.last_given();
         self.front_end.stopped();
-        let clean = self.source.stop_cleanly();
-        self.log.note(&format!(
-            "the source's daemon is restarted, cleanly: {clean}"
-        ));
+        self.note_if_told();
+        let ended = text(&self.source.stop_cleanly());
+        self.log
+            .note(&format!("the source's daemon is restarted: {ended}"));
         self.owed = Some(last);
         Ok(())
     }
 
     // ---- what must hold ----
+
+    /// While the extent map can't be written its owner is told that an unclean stop may make
+    /// source and mirror differ: nothing is promised after one.
+    fn note_if_told(&mut self) {
+        let status = self.source.status();
+        self.is_told |= status.is_some_and(|status| status.map_trouble.is_some());
+    }
 
     /// Whatever is wrong with journal, line and mirror, requests come to their end.
     fn insist(&mut self) -> Result<(), Failure> {
@@ -485,7 +569,7 @@ impl World {
             for slot in 0..self.front_end.slots() {
                 self.step_slot(slot);
             }
-            for worker in [Worker::Drain, Worker::MapKeeper, Worker::Resync] {
+            for worker in Worker::ALL {
                 self.work(worker);
             }
             if self.front_end.in_flight() == 0 || !self.source.power.is_on() {
@@ -562,7 +646,7 @@ impl World {
             while self.step_slot(slot) {}
         }
         let mut worked = false;
-        for worker in [Worker::Drain, Worker::MapKeeper, Worker::Resync] {
+        for worker in Worker::ALL {
             worked |= self.work(worker);
         }
         self.clock.pass(Duration::from_millis(300));
@@ -580,6 +664,8 @@ impl World {
         self.front_end.in_flight() == 0
             && self.source.trouble.is_none()
             && self.mirror.trouble.is_none()
+            && source.state == CaptureState::Capturing
+            && source.resync.is_none()
             && source.sealed.lsn == source.captured
             && mirror.applied == source.sealed
             && (self.source.outgoing().list()).is_ok_and(|files| files.is_empty())
