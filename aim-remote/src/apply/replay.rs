@@ -12,7 +12,8 @@ use crate::coordinator::chain;
 impl Mirror {
     /// Applies the file that comes next, if it has been received. Says whether there was one.
     pub(super) fn apply_next(&self, replay: &mut Replay) -> Result<bool, ApplyError> {
-        let cursor = self.cursor.get();
+        // what was found at the start may not be durable, and what it covers is about to go
+        let cursor = self.cursor.update(|_| {}).map_err(ApplyError::Cursor)?;
         // also what was applied before a crash and not yet removed
         self.spool.remove_applied(cursor.applied)?;
         if cursor.received.file <= cursor.applied.file {
