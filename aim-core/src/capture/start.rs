@@ -125,8 +125,9 @@ impl Capture {
         let (staging, table, is_trusted) = open_ring(&config.staging, &series)?;
         let mut begin = Beginning::new(&spool, loaded, taken_up);
         begin.take_up(&mut series, &staging, &table, is_trusted);
-        table.clear();
         let keeper_map = begin.store(&spool)?;
+        // a start that ends before finds the ring as it was
+        table.clear();
         let group = begin.open_group(&mut series);
         let trouble = begin.trouble.take();
         let shared = Arc::new(share(begin, &series, staging, table, disks, clock));
