@@ -15,7 +15,7 @@ use super::record::{Captured, Stage};
 use super::series::Series;
 use super::signal::Rest;
 use super::staged::staged_record;
-use super::{CaptureState, OnFull, SeriesError, status};
+use super::{CaptureState, OnFull, SeriesError, Wanted, status};
 use crate::format::Kind;
 use crate::units::{Lsn, Timestamp};
 
@@ -337,12 +337,16 @@ impl Drain {
         }
         // what is known good tells where the loss begins
         self.series.close()?;
+        if self.series.take_damage() {
+            self.shared.want_resync(&[Wanted::All]);
+        }
         let gate = &self.shared.gate;
         let first = self.series.last().next();
         let last = gate.last_at_least(first);
+        // also if bridging fails: nothing up to there will ever come through the ring
+        self.next = last.next();
         let was_in_group = self.series.open_group() != Lsn(0);
         self.series.bridge(first.get()..=last.get(), true)?;
-        self.next = last.next();
         gate.make_room(last, self.shared.table.capacity());
         self.shared.durability.resume(last);
         let begin = (!was_in_group).then_some(first);

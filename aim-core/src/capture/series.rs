@@ -15,6 +15,7 @@ use super::{JournalPolicy, SealPolicy, SeriesError};
 use crate::clock::Clock;
 use crate::cursor::Position;
 use crate::format::Kind;
+use crate::fs::Directory;
 use crate::journal::{FileName, OpenFile, OpenSpec, Record, Recovered, SealedFile, recover};
 use crate::spool::SourceSpool;
 use crate::units::{ByteLen, ByteOffset, Lsn, Timestamp, VolumeId};
@@ -42,11 +43,15 @@ pub(super) struct Series {
     capacity: u32,
     /// When the last file was begun.
     fill: Fill,
+    /// A file that was taken up late could not be read.
+    is_damaged: bool,
 }
 
 /// How far the file behind the last sealed one is.
 #[derive(Debug)]
 enum FileStage {
+    /// Nobody knows: `open/` could not be looked at.
+    Unseen,
     /// There is none: nothing was appended since the last one was sealed.
     None,
     /// It takes records; the time of its first one.
@@ -93,6 +98,7 @@ impl Series {
             open_group: sealed.open_group,
             capacity: CAPACITY_MIN,
             fill: Fill::default(),
+            is_damaged: false,
             spool,
             policy,
             journal,
@@ -152,15 +158,21 @@ impl Series {
                 let age = self.clock.now().get().saturating_sub(first.get());
                 Some(self.policy.age.saturating_sub(Duration::from_nanos(age)))
             }
-            FileStage::Unfinished(_) | FileStage::Unsure(_) | FileStage::Sealed(_) => {
-                Some(Duration::ZERO)
-            }
+            FileStage::Unseen
+            | FileStage::Unfinished(_)
+            | FileStage::Unsure(_)
+            | FileStage::Sealed(_) => Some(Duration::ZERO),
         }
     }
 
     /// Seals what is open.
     pub(super) fn close(&mut self) -> Result<(), SeriesError> {
         self.seal()
+    }
+
+    /// Whether records were lost to damage since this was asked last.
+    pub(super) fn take_damage(&mut self) -> bool {
+        std::mem::take(&mut self.is_damaged)
     }
 
     /// Nothing more is appended for now. After any error but a want of room, nobody knows what the
@@ -287,13 +299,14 @@ impl Series {
         loop {
             match std::mem::replace(&mut self.stage, FileStage::None) {
                 FileStage::None => return Ok(()),
+                FileStage::Unseen => self.is_damaged |= self.take_up_open_file()?,
                 FileStage::Unfinished(name) => {
                     self.stage = FileStage::Unfinished(name);
                     self.recover(name)?;
                 }
                 FileStage::Unsure(name) => {
                     self.stage = FileStage::Unsure(name);
-                    self.rescue(name)?;
+                    self.is_damaged |= self.rescue(name)?;
                 }
                 FileStage::Open(file, _) => {
                     self.capacity = next_capacity(&file);
@@ -337,12 +350,22 @@ impl Series {
     /// Takes up what the one before left in `open/`. Says whether records were lost to damage.
     fn take_up_open_file(&mut self) -> Result<bool, SeriesError> {
         let folder = self.spool.open_folder().clone();
-        let mut is_damaged = false;
-        let listed = folder.list().map_err(|source| SeriesError::Io {
+        let io_error = |folder: &dyn Directory, source| SeriesError::Io {
             folder: folder.path(),
             name: ".".to_owned(),
             source,
-        })?;
+        };
+        self.stage = FileStage::Unseen;
+        // a process that was killed may have moved a file and not synced that: the next file must
+        // not become durable before
+        for folder in [self.spool.outgoing_folder(), &folder] {
+            folder
+                .sync()
+                .map_err(|source| io_error(&**folder, source))?;
+        }
+        let mut is_damaged = false;
+        let listed = folder.list().map_err(|source| io_error(&*folder, source))?;
+        self.stage = FileStage::None;
         for text in listed {
             let name = FileName::parse_open(&text).ok();
             let expected = name.filter(|name| {
