@@ -17,6 +17,8 @@ struct State {
     on: bool,
     requests: u64,
     cut_at: Option<u64>,
+    /// Where the count stood when the cut was planned.
+    planned: u64,
 }
 
 /// What a disk does with a request.
@@ -39,6 +41,7 @@ impl Power {
                 on: true,
                 requests: 0,
                 cut_at: None,
+                planned: 0,
             }),
             off: Condvar::new(),
         })
@@ -55,6 +58,7 @@ impl Power {
     pub fn cut_at(&self, requests: u64) {
         let mut state = self.lock();
         state.cut_at = Some(state.requests + requests);
+        state.planned = state.requests;
     }
 
     /// Waits until the power is off, for at most `patience`. Whether it is.
@@ -73,10 +77,12 @@ impl Power {
         self.lock().on
     }
 
-    /// How many requests changed or flushed a disk so far.
+    /// How many requests there were since a cut was last [planned](Self::cut_at), or since the
+    /// beginning.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.lock().requests
+        let state = self.lock();
+        state.requests - state.planned
     }
 
     /// The power is back, and no cut is planned. The disks must have been told what they lost.
@@ -122,6 +128,6 @@ mod tests {
         assert_eq!(power.step(), Step::Off);
         power.restore();
         assert_eq!(power.step(), Step::Go);
-        assert_eq!(power.requests(), 4);
+        assert_eq!(power.requests(), 3);
     }
 }
