@@ -15,6 +15,7 @@ pub mod capture;
 pub mod clock;
 pub mod cursor;
 pub mod device;
+pub mod failpoint;
 pub mod format;
 pub mod fs;
 pub mod identity;

@@ -4,14 +4,17 @@
 //! io_uring, a task of that thread reads ahead through it while the network is busy; where not,
 //! files are read with plain blocking calls in between. Both sides of that are behind
 //! [`Source`], whose users need not know, and may be `Send` although a ring is not.
+//!
+//! A ring reads from the host's own file systems only, so with one a folder stands for its path;
+//! without, files are read through the [`Directory`] that they lie in, whatever is behind it.
 
 use std::fs::File;
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aim_core::fs::{DirFile, Directory};
 use tokio::sync::mpsc;
 use tokio_uring::buf::BoundedBuf;
 
@@ -33,7 +36,7 @@ where
     Ok(tokio_uring::start(async {
         let (jobs, queue) = mpsc::unbounded_channel();
         tokio_uring::spawn(serve(queue));
-        body(FileIo(Some(jobs))).await
+        body(FileIo(Way::Ring(jobs))).await
     }))
 }
 
@@ -45,26 +48,65 @@ where
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    Ok(runtime.block_on(body(FileIo(None))))
+    Ok(runtime.block_on(body(FileIo(Way::Runtime))))
 }
 
 /// Opens files for the coordinator in whose [`run`] it was handed out.
 #[derive(Clone, Debug)]
-pub struct FileIo(Option<mpsc::UnboundedSender<Job>>);
+pub struct FileIo(Way);
+
+#[derive(Clone, Debug)]
+enum Way {
+    /// Through the ring of the runtime.
+    Ring(mpsc::UnboundedSender<Job>),
+    /// With blocking calls, inside a runtime.
+    Runtime,
+    /// With blocking calls, without a runtime.
+    InPlace,
+}
 
 impl FileIo {
-    /// Whether files are read through io_uring.
-    pub fn uses_ring(&self) -> bool {
-        self.0.is_some()
+    /// For a coordinator that is driven step by step, without a runtime: reads where it is
+    /// awaited, so that futures which wait for nothing else are ready at once.
+    pub fn in_place() -> Self {
+        Self(Way::InPlace)
     }
 
-    /// Opens a file whose content will not change any more.
-    pub fn open(&self, path: impl Into<PathBuf>) -> io::Result<Source> {
-        let path = path.into();
-        let file = File::open(&path)?;
-        let len = file.metadata()?.len();
-        let content = Content::File(Arc::new(file), self.0.clone());
+    /// Whether files are read through io_uring.
+    pub fn uses_ring(&self) -> bool {
+        matches!(self.0, Way::Ring(_))
+    }
+
+    /// Opens a file in `folder` whose content will not change any more.
+    pub fn open(&self, folder: &dyn Directory, name: &str) -> io::Result<Source> {
+        let path = folder.path().join(name);
+        let (len, content) = match &self.0 {
+            Way::Ring(jobs) => {
+                let file = File::open(&path)?;
+                let len = file.metadata()?.len();
+                (len, Content::Ring(Arc::new(file), jobs.clone()))
+            }
+            Way::Runtime | Way::InPlace => {
+                let file = folder.open(name, false)?;
+                (file.len()?, Content::Folder(file))
+            }
+        };
         Ok(Source { path, len, content })
+    }
+
+    /// Does long work away from the coordinator's thread, where there is a runtime for it.
+    ///
+    /// # Errors
+    ///
+    /// If the work panicked.
+    pub(crate) async fn away<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        match &self.0 {
+            Way::Ring(_) | Way::Runtime => tokio::task::spawn_blocking(work).await,
+            Way::InPlace => Ok(work()),
+        }
     }
 }
 
@@ -78,7 +120,8 @@ pub struct Source {
 
 #[derive(Clone, Debug)]
 enum Content {
-    File(Arc<File>, Option<mpsc::UnboundedSender<Job>>),
+    Ring(Arc<File>, mpsc::UnboundedSender<Job>),
+    Folder(Arc<dyn DirFile>),
     Memory(Arc<[u8]>),
 }
 
@@ -117,8 +160,8 @@ impl Source {
         };
         let reader = match &self.content {
             Content::Memory(bytes) => Reader::Memory(Arc::clone(bytes)),
-            Content::File(file, None) => Reader::Blocking(Arc::clone(file)),
-            Content::File(file, Some(jobs)) => {
+            Content::Folder(file) => Reader::Blocking(Arc::clone(file)),
+            Content::Ring(file, jobs) => {
                 let (sender, receiver) = mpsc::channel(AHEAD_CHUNKS);
                 let job = Job {
                     file: Arc::clone(file),
@@ -144,7 +187,7 @@ pub struct Chunks {
 #[derive(Debug)]
 enum Reader {
     Memory(Arc<[u8]>),
-    Blocking(Arc<File>),
+    Blocking(Arc<dyn DirFile>),
     Ring(mpsc::Receiver<io::Result<Vec<u8>>>),
 }
 
@@ -231,6 +274,11 @@ async fn read_through_ring(job: &Job) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use aim_core::fs::HostDirectory;
+
     use super::*;
 
     async fn collect(source: &Source, from: u64, chunk: usize) -> io::Result<Vec<Vec<u8>>> {
@@ -247,7 +295,8 @@ mod tests {
         let path = temp.path().join("file");
         let bytes: Vec<u8> = (0..10_000u32).map(|i| (i % 253) as u8).collect();
         std::fs::write(&path, &bytes).unwrap();
-        let file = io.open(&path).unwrap();
+        let folder = HostDirectory::open(temp.path()).unwrap();
+        let file = io.open(&*folder, "file").unwrap();
         let memory = Source::from_bytes("memory", bytes.as_slice());
         for source in [&file, &memory] {
             assert_eq!(source.len(), 10_000);
@@ -289,8 +338,18 @@ mod tests {
     }
 
     #[test]
+    fn reads_in_pieces_without_a_runtime_and_waits_for_nothing() {
+        let mut reading = pin!(every_way(FileIo::in_place()));
+        let polled = reading
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled, Poll::Ready(()));
+    }
+
+    #[test]
     fn a_source_outlives_its_runtime_without_hanging() {
-        let source = run(|io| async move { io.open("/proc/self/exe").unwrap() }).unwrap();
+        let folder = HostDirectory::open("/proc/self").unwrap();
+        let source = run(|io| async move { io.open(&*folder, "exe").unwrap() }).unwrap();
         run_blocking(|_| async move {
             // through the ring that is gone, or blocking: it ends
             drop(source.chunks(0, 1 << 20).next().await);

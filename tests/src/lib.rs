@@ -24,7 +24,7 @@ mod series;
 mod volatile_device;
 pub mod witness;
 
-pub use mem_directory::{MemDirectory, MemFileSystem};
+pub use mem_directory::{MemDirectory, MemFileSystem, Sabotage};
 pub use power::{Power, Step};
 pub use rng::Rng;
 pub use series::{Series, SeriesFile};

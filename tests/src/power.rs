@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts every changing or syncing step of the doubles that share it, and makes a chosen one go
 /// wrong. Steps are counted from 1.
+///
+/// A machine has one; a disk of it that shall be able to fail alone has a [part](Self::part).
 #[derive(Debug, Default)]
 pub struct Power {
+    whole: Option<Arc<Self>>,
     state: Mutex<State>,
 }
 
@@ -15,6 +18,7 @@ struct State {
     labels: Vec<&'static str>,
     cut_at: Option<u64>,
     fail_at: Option<(u64, io::ErrorKind)>,
+    broken: Option<io::ErrorKind>,
     off: bool,
 }
 
@@ -38,6 +42,15 @@ impl Power {
         Arc::default()
     }
 
+    /// The power of a part of this machine: it goes with the machine's, and has failures of its
+    /// own. Its steps count here too.
+    pub fn part(self: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self {
+            whole: Some(Arc::clone(self)),
+            state: Mutex::default(),
+        })
+    }
+
     /// Cuts the power at step `step` from the beginning; every later step fails until
     /// [`restore`](Self::restore).
     pub fn cut_at(&self, step: u64) {
@@ -47,6 +60,18 @@ impl Power {
     /// Lets step `step` from the beginning fail once.
     pub fn fail_at(&self, step: u64, kind: io::ErrorKind) {
         self.lock().fail_at = Some((step, kind));
+    }
+
+    /// Lets every step fail, and reading too, until [`mend`](Self::mend).
+    pub fn break_down(&self, kind: io::ErrorKind) {
+        self.lock().broken = Some(kind);
+    }
+
+    /// Ends [`break_down`](Self::break_down), and forgets a step that was to fail.
+    pub fn mend(&self) {
+        let mut state = self.lock();
+        state.broken = None;
+        state.fail_at = None;
     }
 
     /// Cuts the power now.
@@ -65,7 +90,7 @@ impl Power {
 
     /// Whether the power is on.
     pub fn is_on(&self) -> bool {
-        !self.lock().off
+        self.whole.as_ref().is_none_or(|whole| whole.is_on()) && !self.lock().off
     }
 
     /// Number of steps so far.
@@ -80,6 +105,14 @@ impl Power {
 
     /// For doubles: enters the next step.
     pub fn step(&self, label: &'static str) -> Step {
+        let of_whole = self.whole.as_ref().map(|whole| whole.step(label));
+        match of_whole {
+            None | Some(Step::Go) => self.own_step(label),
+            Some(otherwise) => otherwise,
+        }
+    }
+
+    fn own_step(&self, label: &'static str) -> Step {
         let mut state = self.lock();
         if state.off {
             return Step::Off(power_is_off());
@@ -90,20 +123,24 @@ impl Power {
             state.off = true;
             return Step::Cut(power_is_off());
         }
-        match state.fail_at {
-            Some((at, kind)) if at == now => Step::Fail(io::Error::new(
+        let failing = state.fail_at.filter(|(at, _)| *at == now);
+        match failing.map(|(_, kind)| kind).or(state.broken) {
+            Some(kind) => Step::Fail(io::Error::new(
                 kind,
                 format!("injected at step {now}, {label}"),
             )),
-            _ => Step::Go,
+            None => Step::Go,
         }
     }
 
-    /// For doubles: an error if the power is off; reading is no step.
+    /// For doubles: an error if the power is off or nothing works; reading is no step.
     pub fn require_on(&self) -> io::Result<()> {
-        match self.is_on() {
-            true => Ok(()),
-            false => Err(power_is_off()),
+        if !self.is_on() {
+            return Err(power_is_off());
+        }
+        match self.lock().broken {
+            Some(kind) => Err(io::Error::new(kind, "injected, while reading")),
+            None => Ok(()),
         }
     }
 
@@ -114,4 +151,28 @@ impl Power {
 
 fn power_is_off() -> io::Error {
     io::Error::other("the power is off")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_goes_with_the_machine_and_fails_alone() {
+        let machine = Power::steady();
+        let (disk, other) = (machine.part(), machine.part());
+        disk.break_down(io::ErrorKind::StorageFull);
+        assert!(matches!(disk.step("write"), Step::Fail(_)));
+        assert!(disk.require_on().is_err());
+        assert!(matches!(other.step("write"), Step::Go));
+        disk.mend();
+        assert!(matches!(disk.step("write"), Step::Go));
+        assert_eq!((machine.steps(), disk.steps(), other.steps()), (3, 2, 1));
+        machine.cut_at(4);
+        assert!(matches!(other.step("sync"), Step::Cut(_)));
+        assert!(matches!(disk.step("sync"), Step::Off(_)));
+        assert!(!disk.is_on());
+        machine.restore();
+        assert!(disk.is_on() && other.is_on());
+    }
 }

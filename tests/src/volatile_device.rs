@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aim_core::device::{BlockDevice, check_range};
+use aim_core::device::{BlockDevice, WriteRun, check_range};
 use aim_core::units::{ByteLen, ByteOffset};
 
 use crate::{Power, Rng, Step};
@@ -36,6 +36,7 @@ struct State {
     current: Vec<u8>,
     /// All that was written to a sector since the last sync, oldest first.
     unsynced: BTreeMap<usize, Vec<Sector>>,
+    skips_syncs: bool,
 }
 
 impl VolatileDevice {
@@ -51,6 +52,7 @@ impl VolatileDevice {
                 durable: zeroes.clone(),
                 current: zeroes,
                 unsynced: BTreeMap::new(),
+                skips_syncs: false,
             }),
         })
     }
@@ -63,6 +65,28 @@ impl VolatileDevice {
     /// What a power cut would certainly leave of sectors that nobody wrote since the last sync.
     pub fn durable_content(&self) -> Vec<u8> {
         self.lock().durable.clone()
+    }
+
+    /// Alters a byte on the medium, as a decaying disk does.
+    pub fn decay(&self, offset: usize, flipped: u8) {
+        let state = &mut *self.lock();
+        state.current[offset] ^= flipped;
+        state.durable[offset] ^= flipped;
+    }
+
+    /// Only claims to sync from here on, or does it again: what stands for code that leaves the
+    /// sync out.
+    pub fn skip_syncs(&self, skip: bool) {
+        self.lock().skips_syncs = skip;
+    }
+
+    /// A write that was under way when whoever issued it came to its end: it is no step.
+    ///
+    /// # Panics
+    ///
+    /// If the range is not on the disk.
+    pub fn land(&self, offset: ByteOffset, data: &[u8]) {
+        self.lock().write(offset, data, |_| false);
     }
 
     /// Forgets what a power cut makes it forget.
@@ -84,15 +108,8 @@ impl VolatileDevice {
         if let Step::Off(error) = step {
             return Err(error);
         }
-        let first = offset.get() as usize / SECTOR_BYTES;
-        for (index, new) in data.as_chunks::<SECTOR_BYTES>().0.iter().enumerate() {
-            if matches!(step, Step::Fail(_)) && state.rng.chance(2) {
-                continue;
-            }
-            let sector = first + index;
-            sector_mut(&mut state.current, sector).copy_from_slice(new);
-            state.unsynced.entry(sector).or_default().push(*new);
-        }
+        let fails = matches!(step, Step::Fail(_));
+        state.write(offset, data, |rng| fails && rng.chance(2));
         match step {
             Step::Go => Ok(()),
             Step::Fail(error) | Step::Cut(error) | Step::Off(error) => Err(error),
@@ -101,6 +118,21 @@ impl VolatileDevice {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Stores whole sectors, without those that `omits` chooses.
+    fn write(&mut self, offset: ByteOffset, data: &[u8], omits: impl Fn(&mut Rng) -> bool) {
+        let first = offset.get() as usize / SECTOR_BYTES;
+        for (index, new) in data.as_chunks::<SECTOR_BYTES>().0.iter().enumerate() {
+            if omits(&mut self.rng) {
+                continue;
+            }
+            let sector = first + index;
+            sector_mut(&mut self.current, sector).copy_from_slice(new);
+            self.unsynced.entry(sector).or_default().push(*new);
+        }
     }
 }
 
@@ -129,6 +161,17 @@ impl BlockDevice for VolatileDevice {
         self.change("device write", offset, data)
     }
 
+    /// In any order, as is allowed.
+    fn write_batch(&self, writes: &[WriteRun<'_>]) -> io::Result<()> {
+        let mut order: Vec<_> = writes.iter().collect();
+        for index in (1..order.len()).rev() {
+            let other = self.lock().rng.below(index as u64 + 1) as usize;
+            order.swap(index, other);
+        }
+        let mut writes = order.into_iter();
+        writes.try_for_each(|run| self.write(run.offset, run.data))
+    }
+
     fn write_zeroes(&self, offset: ByteOffset, len: ByteLen, _unmap: bool) -> io::Result<()> {
         check_range(self, offset, len)?;
         self.change("device zeroes", offset, &vec![0; len.get() as usize])
@@ -137,6 +180,7 @@ impl BlockDevice for VolatileDevice {
     fn sync(&self) -> io::Result<()> {
         let state = &mut *self.lock();
         match self.power.step("device sync") {
+            Step::Go if state.skips_syncs => Ok(()),
             Step::Go => {
                 for sector in std::mem::take(&mut state.unsynced).into_keys() {
                     let synced = sector * SECTOR_BYTES..(sector + 1) * SECTOR_BYTES;

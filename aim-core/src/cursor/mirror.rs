@@ -1,6 +1,6 @@
 //! The mirror's cursor: `mirror.cursor`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -96,7 +96,14 @@ impl StateFile for MirrorCursor {
 #[derive(Debug)]
 pub struct MirrorCursorFile {
     directory: Arc<dyn Directory>,
-    cursor: Mutex<MirrorCursor>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    cursor: MirrorCursor,
+    /// The file may hold a later cursor: storing one failed.
+    is_unsure: bool,
 }
 
 impl MirrorCursorFile {
@@ -111,7 +118,10 @@ impl MirrorCursorFile {
         require_volume(MirrorCursor::NAME, cursor.volume, volume)?;
         Ok(Self {
             directory,
-            cursor: Mutex::new(cursor),
+            state: Mutex::new(State {
+                cursor,
+                is_unsure: false,
+            }),
         })
     }
 
@@ -122,7 +132,7 @@ impl MirrorCursorFile {
 
     /// The cursor as it is stored.
     pub fn get(&self) -> MirrorCursor {
-        *self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock().cursor
     }
 
     /// Changes the cursor; the change is durable when this returns.
@@ -130,19 +140,29 @@ impl MirrorCursorFile {
     /// # Errors
     ///
     /// [`StateError::Io`]: the change may or may not survive a crash, so it must be one that is
-    /// already true; [`get`](Self::get) gives the cursor from before.
+    /// already true; [`get`](Self::get) gives the cursor from before. The next update stores it
+    /// again even if it changes nothing: who relies on a value, as on an intent, must not meet a
+    /// later one after a crash.
     pub fn update(
         &self,
         change: impl FnOnce(&mut MirrorCursor),
     ) -> Result<MirrorCursor, StateError> {
-        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = *cursor;
+        let mut state = self.lock();
+        let mut changed = state.cursor;
         change(&mut changed);
-        if changed != *cursor {
+        if changed != state.cursor || state.is_unsure {
+            state.is_unsure = true;
             changed.store(&*self.directory)?;
-            *cursor = changed;
+            *state = State {
+                cursor: changed,
+                is_unsure: false,
+            };
         }
         Ok(changed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,6 +5,8 @@ use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::failpoint::{Failpoint, reach};
+
 /// A folder of a file system.
 ///
 /// Names are single path components. Creation, renaming and removal are durable only after
@@ -50,9 +52,12 @@ impl dyn Directory {
         }
         let file = self.create(&temporary)?;
         file.write_all_at(&[IoSlice::new(content)], 0)?;
+        reach(Failpoint::StateWritten)?;
         file.sync_data()?;
         drop(file);
+        reach(Failpoint::StateSynced)?;
         self.rename(&temporary, self, name)?;
+        reach(Failpoint::StateRenamed)?;
         self.sync()
     }
 

@@ -4,6 +4,7 @@ use std::io;
 
 use super::name::FileName;
 use crate::cursor::Position;
+use crate::failpoint::{Failpoint, reach};
 use crate::format::{Header, Seal};
 use crate::fs::Directory;
 use crate::units::{ByteLen, Timestamp};
@@ -42,7 +43,9 @@ impl SealedFile {
             }
             other => other?,
         }
+        reach(Failpoint::SealRenamed)?;
         outgoing.sync()?;
+        reach(Failpoint::SealPublished)?;
         open.sync()
     }
 }

@@ -21,6 +21,7 @@ use super::name::FileName;
 use super::record::{OpenSpec, Record};
 use super::sealed::{SealedFile, file_name};
 use super::write_error::{WriteError, is_out_of_space};
+use crate::failpoint::{Failpoint, reach};
 use crate::format::limits::{IOCB_BYTES, IOCBS_PER_PAGE, MAX_FILE_BYTES, MAX_PAYLOAD};
 use crate::format::{FileSeed, Header, Seal, Sequence};
 use crate::fs::{DirFile, Directory};
@@ -63,7 +64,9 @@ impl OpenFile {
         let written = file
             .allocate(target_size.max(header.layout.data_offset))
             .and_then(|()| file.write_all_at(&[IoSlice::new(&header.encode())], 0))
+            .and_then(|()| reach(Failpoint::OpenCreated))
             .and_then(|()| file.sync_data())
+            .and_then(|()| reach(Failpoint::OpenSynced))
             .and_then(|()| directory.sync());
         if let Err(source) = written {
             // what is left of it is recognized as empty by recovery
@@ -212,7 +215,8 @@ impl OpenFile {
     pub fn sync(&mut self) -> Result<Lsn, WriteError> {
         self.check_usable()?;
         if self.durable_lsn != self.last_lsn() {
-            if let Err(source) = self.file.sync_data() {
+            let synced = self.file.sync_data();
+            if let Err(source) = synced.and_then(|()| reach(Failpoint::AppendSynced)) {
                 self.poisoned = true;
                 return Err(self.io_error("sync", source));
             }
@@ -237,8 +241,11 @@ impl OpenFile {
         let finished = self
             .clear_stale()
             .and_then(|()| self.file.set_len(self.bytes().get()))
+            .and_then(|()| reach(Failpoint::SealCut))
             .and_then(|()| self.file.write_all_at(&[IoSlice::new(&header.encode())], 0))
-            .and_then(|()| self.file.sync_data());
+            .and_then(|()| reach(Failpoint::SealWritten))
+            .and_then(|()| self.file.sync_data())
+            .and_then(|()| reach(Failpoint::SealSynced));
         match finished {
             Ok(()) => Ok(SealedFile::new(&header, &seal, self.sequence.last_time())),
             Err(source) => Err(self.io_error("sealing", source)),
@@ -295,9 +302,11 @@ impl OpenFile {
         if !payloads.is_empty() {
             self.file
                 .write_all_at(&payloads, self.sequence.next_place())?;
+            reach(Failpoint::AppendPayloads)?;
         }
         self.iocbs[slot(first)..slot(end)].copy_from_slice(encoded);
-        self.write_iocb_pages(first, end)
+        self.write_iocb_pages(first, end)?;
+        reach(Failpoint::AppendWritten)
     }
 
     /// Writes the whole pages in which the IOCBs from `first` to before `end` lie.

@@ -10,6 +10,7 @@ use super::run::{Opener, reading, verified, verified_before};
 use super::{Differences, ReplayError, Run, Summary};
 use crate::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use crate::device::{BlockDevice, check_range};
+use crate::failpoint::{Failpoint, reach};
 use crate::format::{Header, Iocb, Kind};
 use crate::identity::VolumeIdentity;
 use crate::journal::{ParsedFile, ReadError, VerifiedFile};
@@ -269,11 +270,13 @@ impl Replay {
         };
         let mut progress = Progress::start(&cursor, self.differences.clone(), summary);
         self.note_intent(run.reached())?;
+        pass(Failpoint::ApplyIntent)?;
         // an interrupted run may have left something
         self.batch.clear();
         for position in run.files() {
             self.apply_transactions(next(position)?.borrow(), &mut progress)?;
         }
+        pass(Failpoint::ApplyWritten)?;
         for (device, opened) in self.devices.iter().enumerate() {
             opened.sync().map_err(|source| ReplayError::Device {
                 what: "syncing",
@@ -281,8 +284,10 @@ impl Replay {
                 source,
             })?;
         }
+        pass(Failpoint::ApplySynced)?;
         self.note_differences(progress.differences, run.reached())?;
         self.note_applied(&progress.summary)?;
+        pass(Failpoint::ApplyCursor)?;
         Ok(progress.summary)
     }
 
@@ -379,6 +384,7 @@ impl Replay {
             found.set_as_of(reached.lsn);
             let stored = found.store(&**self.cursor.directory());
             stored.map_err(ReplayError::Differences)?;
+            pass(Failpoint::ApplyDifferences)?;
             self.differences = found;
         }
         Ok(())
@@ -396,4 +402,11 @@ impl Replay {
         });
         noted.map(drop).map_err(ReplayError::Cursor)
     }
+}
+
+fn pass(point: Failpoint) -> Result<(), ReplayError> {
+    reach(point).map_err(|source| {
+        let name = MirrorCursor::NAME;
+        ReplayError::Cursor(StateError::Io { name, source })
+    })
 }

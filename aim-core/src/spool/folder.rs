@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Listing, SpoolError};
 use crate::cursor::Position;
+use crate::failpoint::{Failpoint, reach};
 use crate::fs::Directory;
 use crate::state_file::StateFile;
 use crate::units::VolumeId;
@@ -69,6 +70,7 @@ pub(super) fn remove_up_to(
         if ours && file.name.number <= position.file {
             let name = file.name.sealed();
             let done = folder.remove(&name);
+            let done = done.and_then(|()| reach(Failpoint::SpoolRemoved));
             done.map_err(SpoolError::io(folder.path().join(name)))?;
             removed += 1;
         }

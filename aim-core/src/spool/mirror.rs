@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::folder::{load_optional, load_required, remove_up_to, require_absent, store, subfolder};
 use super::{Listing, SpoolError};
 use crate::cursor::{MirrorCursorFile, Position};
+use crate::failpoint::{Failpoint, reach};
 use crate::fs::Directory;
 use crate::identity::{MirrorIdentity, VolumeIdentity};
 
@@ -133,13 +134,15 @@ impl MirrorSpool {
         let rejected_path = self.rejected.path();
         let kept = self.unused_name(name)?;
         self.write_reason(&format!("{kept}.reason"), reason)
+            .and_then(|()| reach(Failpoint::RejectReason))
             .map_err(SpoolError::io(rejected_path.join(&kept)))?;
         self.incoming
             .rename(name, &*self.rejected, &kept)
+            .and_then(|()| reach(Failpoint::RejectRenamed))
+            .and_then(|()| self.rejected.sync())
+            .and_then(|()| reach(Failpoint::RejectSynced))
+            .and_then(|()| self.incoming.sync())
             .map_err(SpoolError::io(self.incoming.path().join(name)))?;
-        for folder in [&self.rejected, &self.incoming] {
-            folder.sync().map_err(SpoolError::io(folder.path()))?;
-        }
         tracing::warn!(
             file = name,
             reason,

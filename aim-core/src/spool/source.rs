@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::folder::{load_optional, load_required, remove_up_to, require_absent, store, subfolder};
 use super::{Listing, SpoolError};
 use crate::cursor::{Position, SealedCursor};
+use crate::failpoint::{Failpoint, reach};
 use crate::fs::Directory;
 use crate::identity::VolumeIdentity;
 
@@ -137,7 +138,8 @@ impl SourceSpool {
             volume: self.identity.id,
             sealed,
         };
-        store(&*self.root, &cursor)
+        store(&*self.root, &cursor)?;
+        reach(Failpoint::SealCursor).map_err(SpoolError::io(self.root.path()))
     }
 
     /// What waits to be shipped.

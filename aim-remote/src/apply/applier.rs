@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use aim_core::clock::{Clock, SystemClock};
 use aim_core::device::BlockDevice;
-use aim_core::replay::Replay;
 use aim_core::spool::MirrorSpool;
 
 use super::receive::Mirror;
 use super::status::Inner;
+use super::steps::Steps;
 use super::{ApplyError, ApplyStatus};
 use crate::coordinator::{Backoff, Signal, Trouble, watch};
 
@@ -55,10 +55,7 @@ impl Applier {
         devices: Vec<Arc<dyn BlockDevice>>,
         options: ApplyOptions,
     ) -> Result<Self, ApplyError> {
-        let cursor = Arc::new(spool.cursor()?);
-        let identity = spool.identity().clone();
-        let mut replay = Replay::new(identity, devices, Arc::clone(&cursor))?;
-        let mirror = Arc::new(Mirror::new(spool, cursor));
+        let Steps { mirror, mut replay } = Steps::new(spool, devices)?;
         let mut applier = Self {
             mirror: Arc::clone(&mirror),
             threads: Vec::new(),

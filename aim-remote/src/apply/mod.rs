@@ -23,10 +23,12 @@ mod error;
 mod receive;
 mod replay;
 mod status;
+mod steps;
 
 pub use applier::{Applier, ApplyOptions};
 pub use error::ApplyError;
 pub use status::{ApplyStatus, Rejected};
+pub use steps::Steps;
 
 #[cfg(test)]
 mod crash_tests;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aim_core::cursor::{MirrorCursorFile, Position};
+use aim_core::failpoint::{Failpoint, reach};
 use aim_core::journal::{FileName, ReadError, VerifiedFile};
 use aim_core::spool::{MirrorSpool, WaitingFile};
 use aim_core::units::FileNumber;
@@ -88,9 +89,11 @@ impl Mirror {
         if let Err(reason) = self.fits(&verified, before) {
             return self.set_aside(&name.sealed(), &reason);
         }
+        pass(Failpoint::ReceiveVerified, name)?;
         if !self.make_durable(name)? {
             return Ok(());
         }
+        pass(Failpoint::ReceiveDurable, name)?;
         let position = verified.position();
         let stored = self.cursor.update(|cursor| {
             // meanwhile the applier may have found that a file before is damaged
@@ -99,6 +102,7 @@ impl Mirror {
             }
         });
         stored.map_err(ApplyError::Cursor)?;
+        pass(Failpoint::ReceiveCursor, name)?;
         tracing::debug!(file = %name, "received");
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if ready.len() < READY_FILES_MAX {
@@ -139,6 +143,7 @@ impl Mirror {
             self.set_aside(&text, &reason)?;
             return Ok(false);
         }
+        pass(Failpoint::ReceiveSynced, name)?;
         match folder.sync() {
             Ok(()) => Ok(true),
             Err(source) => Err(ApplyError::Undurable { name, source }),
@@ -218,4 +223,9 @@ pub(super) enum Unfit {
     Gone,
     /// It can't be told.
     Failed(ApplyError),
+}
+
+/// Comes by a failpoint that concerns a file.
+pub(super) fn pass(point: Failpoint, name: FileName) -> Result<(), ApplyError> {
+    reach(point).map_err(|source| ApplyError::Undurable { name, source })
 }

@@ -1,11 +1,12 @@
 //! Applying what has been received.
 
 use aim_core::cursor::MirrorCursor;
+use aim_core::failpoint::Failpoint;
 use aim_core::journal::{FileName, VerifiedFile};
 use aim_core::replay::{Replay, ReplayError};
 
 use super::ApplyError;
-use super::receive::{Mirror, Unfit};
+use super::receive::{Mirror, Unfit, pass};
 use crate::coordinator::chain;
 
 impl Mirror {
@@ -62,6 +63,7 @@ impl Mirror {
             .cursor
             .update(|cursor| cursor.received = cursor.applied);
         stored.map_err(ApplyError::Cursor)?;
+        pass(Failpoint::ReceiptWithdrawn, name)?;
         match reason {
             Some(reason) => self.set_aside(&name.sealed(), reason)?,
             None => return Err(ApplyError::Missing { name }),

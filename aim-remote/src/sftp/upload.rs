@@ -13,6 +13,7 @@
 
 use std::sync::Arc;
 
+use aim_core::failpoint::Failpoint;
 use russh_sftp::client::error::Error as SftpError;
 use russh_sftp::protocol::{FileAttributes, OpenFlags, Status};
 use tokio::task::JoinSet;
@@ -20,7 +21,7 @@ use tokio::task::JoinSet;
 use super::compare::{common_prefix, next_chunk};
 use super::session::{Session, parent, within};
 use crate::file_io::Source;
-use crate::transport::{PART, Progress, Put, TransportError};
+use crate::transport::{PART, Progress, Put, TransportError, pass};
 
 /// Write requests that are in flight at once: with full pieces 16 MiB, enough for a long line.
 const WRITES_IN_FLIGHT: usize = 64;
@@ -56,7 +57,9 @@ pub(crate) async fn put(
     }
     session.close(&part, &handle).await?;
     let put = filled?;
+    pass(Failpoint::PutSynced, path)?;
     session.rename(&part, path).await?;
+    pass(Failpoint::PutRenamed, path)?;
     if !session.sync_folder(parent(path)).await? {
         sync_by_name(session, path).await?;
     }
@@ -108,6 +111,7 @@ async fn fill(
             reason: format!("has {len} bytes after {} were written", source.len()),
         });
     }
+    pass(Failpoint::PutWritten, path)?;
     session.sync(path, handle).await?;
     Ok(Put {
         sent: source.len() - kept,

@@ -19,5 +19,6 @@ mod shipper;
 mod status;
 
 pub use error::ShipError;
+pub use round::{Next, Rounds};
 pub use shipper::{ShipOptions, Shipper};
 pub use status::{SetAside, ShipStatus};

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aim_core::cursor::{MirrorCursor, Position};
+use aim_core::failpoint::Failpoint;
 use aim_core::identity::VolumeIdentity;
 use aim_core::journal::FileName;
 use aim_core::spool::{Listing, SourceSpool, WaitingFile};
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
 use aim_core::units::FileNumber;
 
-use super::ShipError;
 use super::receipt::{open, proves_receipt};
 use super::status::{SetAside, Shared};
+use super::{ShipError, ShipStatus};
 use crate::file_io::FileIo;
-use crate::transport::{Name, Transport, TransportError};
+use crate::transport::{Name, Transport, TransportError, pass};
 
 /// The folder on the far side that files are put into.
 const INCOMING: &str = "incoming";
@@ -26,24 +27,22 @@ const REJECTED: &str = "rejected";
 /// Most bytes of a reason that are read.
 const REASON_BYTES_MAX: usize = 4096;
 
-/// What a shipper works with.
+/// The rounds of a [`Shipper`](super::Shipper) one by one, for those who say themselves when the
+/// next one is due.
 #[derive(Debug)]
-pub(super) struct Rounds<T> {
-    pub(super) spool: SourceSpool,
-    pub(super) transport: T,
-    pub(super) io: FileIo,
-    pub(super) shared: Arc<Shared>,
-    /// How long a round may put files before it looks for receipts again.
-    pub(super) longest: Duration,
+pub struct Rounds<T> {
+    spool: SourceSpool,
+    transport: T,
+    shared: Arc<Shared>,
     /// Whether the far directory was found to be the one of this volume's mirror.
-    pub(super) mirror_is_ours: bool,
+    mirror_is_ours: bool,
     /// Files that were seen whole on the far side, and are not received yet.
-    pub(super) delivered: BTreeSet<FileNumber>,
+    delivered: BTreeSet<FileNumber>,
 }
 
 /// When the next round is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub enum Next {
     /// There are more files to put.
     Now,
     /// The mirror host has files to receive or to apply.
@@ -53,7 +52,45 @@ pub(super) enum Next {
 }
 
 impl<T: Transport> Rounds<T> {
-    pub(super) async fn round(&mut self) -> Result<Next, ShipError> {
+    /// Rounds that carry what is sealed in `spool` over `transport`.
+    pub fn new(spool: SourceSpool, transport: T) -> Self {
+        let shared = Arc::new(Shared::default());
+        shared.update(|status| status.target = transport.place());
+        Self {
+            spool,
+            transport,
+            shared,
+            mirror_is_ours: false,
+            delivered: BTreeSet::new(),
+        }
+    }
+
+    /// How it is going. What is in the way is for its owner to say.
+    pub fn status(&self) -> ShipStatus {
+        self.shared.snapshot()
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Goes round once, reading local files through `io`. What waits is put until `longest` has
+    /// passed, one file at least; then it is time to look for receipts again. A round may be
+    /// dropped in the middle: the next one does what is left.
+    ///
+    /// # Errors
+    ///
+    /// [`ShipError`]; the next round tries again.
+    pub async fn round(&mut self, io: &FileIo, longest: Duration) -> Result<Next, ShipError> {
+        let ended = self.look_and_put(io, longest).await;
+        if ended.is_err() {
+            // whatever is there afterwards may be another place
+            self.mirror_is_ours = false;
+        }
+        ended
+    }
+
+    async fn look_and_put(&mut self, io: &FileIo, longest: Duration) -> Result<Next, ShipError> {
         let started = Instant::now();
         self.require_own_mirror().await?;
         let far = self.far_files().await?;
@@ -70,13 +107,13 @@ impl<T: Transport> Rounds<T> {
                 continue;
             }
             // at least one in each round: asking alone may take longer than a round shall
-            if files_put > 0 && started.elapsed() >= self.longest {
+            if files_put > 0 && started.elapsed() >= longest {
                 return set_aside.map_or(Ok(Next::Now), Err);
             }
             if self.delivered.contains(&file.name.number) {
-                set_aside = Some(self.look_into(file.name).await?);
+                set_aside = Some(self.look_into(file.name, io).await?);
             }
-            self.put(file).await?;
+            self.put(file, io).await?;
             self.note_delivered(file)?;
             files_put += 1;
         }
@@ -135,6 +172,7 @@ impl<T: Transport> Rounds<T> {
     ) -> Result<Vec<WaitingFile>, ShipError> {
         let mut listing = self.spool.outgoing()?;
         if proves_receipt(&self.spool, sealed, &listing, cursor)? {
+            pass(Failpoint::ShipReceipt, MirrorCursor::NAME)?;
             let removed = self.spool.remove_received(cursor.received)?;
             if removed > 0 {
                 tracing::debug!(removed, received = %cursor.received, "received by the mirror host");
@@ -173,18 +211,22 @@ impl<T: Transport> Rounds<T> {
     }
 
     /// Step 3, for one file.
-    async fn put(&self, file: &WaitingFile) -> Result<(), ShipError> {
+    async fn put(&self, file: &WaitingFile, io: &FileIo) -> Result<(), ShipError> {
         let text = file.name.sealed();
         let name = Name::in_folder(INCOMING, &text)?;
-        let path = self.spool.outgoing_folder().path().join(&text);
-        let source = self.io.open(&path);
-        let source = source.map_err(|source| TransportError::Source { path, source })?;
+        let folder = self.spool.outgoing_folder();
+        let source = io.open(&**folder, &text).map_err(|source| {
+            let path = folder.path().join(&text);
+            TransportError::Source { path, source }
+        })?;
+        pass(Failpoint::ShipPut, &text)?;
         let stored = self
             .transport
             .put(&name, &source, &self.shared.progress)
             .await;
         self.shared.settle_progress();
         let stored = stored?;
+        pass(Failpoint::ShipDelivered, &text)?;
         tracing::debug!(
             file = text,
             sent = stored.sent,
@@ -210,11 +252,10 @@ impl<T: Transport> Rounds<T> {
     }
 
     /// Asks why a file was set aside, and makes sure that it is whole here before it goes again.
-    async fn look_into(&self, name: FileName) -> Result<ShipError, ShipError> {
+    async fn look_into(&self, name: FileName, io: &FileIo) -> Result<ShipError, ShipError> {
         let parsed = open(&self.spool, name)?;
-        // reads all of the file, at most 1 GiB, away from this thread
-        let verified = tokio::task::spawn_blocking(move || parsed.verify().map(drop));
-        match verified.await {
+        // reads all of the file, at most 1 GiB
+        match io.away(move || parsed.verify().map(drop)).await {
             Ok(verified) => verified.map_err(ShipError::reading(name))?,
             Err(error) => tracing::error!(%error, "verifying {name} did not end"),
         }

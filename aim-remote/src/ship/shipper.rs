@@ -1,6 +1,5 @@
 //! The coordinator itself: a thread that goes round.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -61,13 +60,15 @@ impl Shipper {
         options: ShipOptions,
     ) -> io::Result<Self> {
         let signal = Arc::new(Signal::default());
-        let shared = Arc::new(Shared::default());
-        shared.update(|status| status.target = transport.place());
+        let outgoing = spool.outgoing_folder().path();
+        let mut rounds = Rounds::new(spool, transport);
+        let shared = Arc::clone(rounds.shared());
         let thread = std::thread::Builder::new().name("aim-ship".to_owned());
         let thread = thread.spawn({
-            let (signal, shared) = (Arc::clone(&signal), Arc::clone(&shared));
+            let signal = Arc::clone(&signal);
             move || {
-                let ran = file_io::run(|io| run(spool, transport, io, &shared, &signal, options));
+                let _watcher = watch(&outgoing, &signal);
+                let ran = file_io::run(|io| run(&mut rounds, io, &signal, options));
                 if let Err(error) = ran {
                     tracing::error!(%error, "the shipper has no runtime");
                 }
@@ -118,33 +119,22 @@ impl Drop for Shipper {
 }
 
 async fn run<T: Transport>(
-    spool: SourceSpool,
-    transport: T,
+    rounds: &mut Rounds<T>,
     io: FileIo,
-    shared: &Arc<Shared>,
-    signal: &Arc<Signal>,
+    signal: &Signal,
     options: ShipOptions,
 ) {
-    let _watcher = watch(&spool.outgoing_folder().path(), signal);
+    let shared = Arc::clone(rounds.shared());
     let mut backoff = Backoff::new(options.first_retry, options.last_retry);
-    let mut rounds = Rounds {
-        spool,
-        transport,
-        io,
-        shared: Arc::clone(shared),
-        longest: options.poll,
-        mirror_is_ours: false,
-        delivered: BTreeSet::new(),
-    };
     while !signal.is_stopped() {
         let ended = tokio::select! {
-            ended = rounds.round() => ended,
+            ended = rounds.round(&io, options.poll) => ended,
             () = signal.stopped() => break,
         };
         match ended {
             Ok(next) => {
                 backoff.reset();
-                note_success(shared);
+                note_success(&shared);
                 match next {
                     Next::Now => {}
                     Next::Soon => signal.wait_async(options.poll).await,
@@ -152,10 +142,8 @@ async fn run<T: Transport>(
                 }
             }
             Err(error) => {
-                // whatever is there afterwards may be another place
-                rounds.mirror_is_ours = false;
                 let delay = backoff.next();
-                note_failure(shared, error, delay);
+                note_failure(&shared, error, delay);
                 signal.pause_async(delay).await;
             }
         }

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aim_core::failpoint::{Failpoint, reach};
+
 /// Why a transport could not do what it was asked.
 ///
 /// `place` names the far file or folder with its host. Hints for the operator are added where
@@ -187,4 +189,9 @@ impl TransportError {
             },
         }
     }
+}
+
+/// Comes by a failpoint that concerns `place`.
+pub(crate) fn pass(point: Failpoint, place: &str) -> Result<(), TransportError> {
+    reach(point).map_err(|error| TransportError::from_io(place.to_owned(), None, error))
 }

@@ -1,15 +1,17 @@
 //! A directory on a mounted file system as the far side.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aim_core::failpoint::{Failpoint, reach};
 use aim_core::fs::{DirFile, Directory, HostDirectory};
 use tokio::task::spawn_blocking;
 
 use super::PART;
 use super::name::is_component;
-use super::{Entry, Name, Progress, Put, Transport, TransportError};
+use super::{Entry, Name, Progress, Put, Transport, TransportError, pass};
 use crate::file_io::Source;
 
 /// Bytes that are copied or compared at once.
@@ -18,30 +20,67 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// A directory on a mounted file system: another disk, a network file system, a disk that travels.
 ///
 /// The directory and its folders must exist: creating them could fill an empty mount point.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LocalTransport {
     root: PathBuf,
+    open: Arc<OpenFolder>,
+    calls: Calls,
+}
+
+/// Opens the far directory, for `""`, or a folder in it, if it exists.
+type OpenFolder = dyn Fn(&str) -> io::Result<Arc<dyn Directory>> + Send + Sync;
+
+/// Where blocking calls are made.
+#[derive(Clone, Copy, Debug)]
+enum Calls {
+    /// Away from the coordinator's thread, in its runtime.
+    Away,
+    /// Where they are awaited.
+    InPlace,
 }
 
 impl LocalTransport {
     /// Carries files to `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        let root = root.into();
+        let path = root.clone();
+        let open = move |folder: &str| {
+            let opened = HostDirectory::open(path_of(&path, folder))?;
+            Ok(opened as Arc<dyn Directory>)
+        };
+        Self {
+            root,
+            open: Arc::new(open),
+            calls: Calls::Away,
+        }
+    }
+
+    /// Carries files to a directory behind the seam to file systems, with calls that return
+    /// quickly: they are made where they are awaited, and need no runtime.
+    ///
+    /// `open` gives the directory, for `""`, or a folder in it; `NotFound` if there is none.
+    /// `root` is what the directory is called in messages.
+    pub fn in_place(
+        root: impl Into<PathBuf>,
+        open: impl Fn(&str) -> io::Result<Arc<dyn Directory>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            root: root.into(),
+            open: Arc::new(open),
+            calls: Calls::InPlace,
+        }
     }
 
     fn folder(&self, folder: &str) -> Result<Arc<dyn Directory>, TransportError> {
         let path = self.folder_path(folder);
-        match HostDirectory::open(&path) {
+        match (self.open)(folder) {
             Ok(directory) => Ok(directory),
             Err(error) => Err(failed(&path, None, error)),
         }
     }
 
     fn folder_path(&self, folder: &str) -> PathBuf {
-        match folder {
-            "" => self.root.clone(),
-            folder => self.root.join(folder),
-        }
+        path_of(&self.root, folder)
     }
 
     /// What is there already of the file: `None` where the whole of it is.
@@ -67,6 +106,12 @@ impl LocalTransport {
     }
 }
 
+impl fmt::Debug for LocalTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LocalTransport({})", self.root.display())
+    }
+}
+
 impl Transport for LocalTransport {
     fn place(&self) -> String {
         self.root.display().to_string()
@@ -79,7 +124,7 @@ impl Transport for LocalTransport {
             return Err(TransportError::NotFound { place });
         }
         let directory = self.folder(folder)?;
-        blocking(&path, None, move || {
+        blocking(self.calls, &path, None, move || {
             let mut entries = Vec::new();
             for name in directory.list()? {
                 match directory.open(&name, false).and_then(|file| file.len()) {
@@ -105,6 +150,7 @@ impl Transport for LocalTransport {
             name,
             part: format!("{}{PART}", name.file()),
             source,
+            calls: self.calls,
         };
         let Some((file, kept)) = self.take_up(&upload).await? else {
             progress.add_reused(source.len());
@@ -116,7 +162,9 @@ impl Transport for LocalTransport {
         };
         progress.add_reused(kept);
         upload.write_from(&file, kept, progress).await?;
+        pass(Failpoint::PutWritten, &upload.part)?;
         file.sync().await?;
+        pass(Failpoint::PutSynced, &upload.part)?;
         upload.finish().await?;
         Ok(Put {
             sent: source.len() - kept,
@@ -128,8 +176,11 @@ impl Transport for LocalTransport {
         let directory = self.folder(name.folder())?;
         let path = self.root.join(name.as_str());
         let file = name.file().to_owned();
-        let content = spawn_blocking(move || directory.read_small(&file, limit)).await;
-        match content.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        match self
+            .calls
+            .run(move || directory.read_small(&file, limit))
+            .await
+        {
             Ok(content) => Ok(content),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let place = path.display().to_string();
@@ -143,6 +194,7 @@ impl Transport for LocalTransport {
         let directory = self.folder(name.folder())?;
         let file = name.file().to_owned();
         blocking(
+            self.calls,
             &self.root.join(name.as_str()),
             None,
             move || match directory.remove(&file) {
@@ -160,6 +212,7 @@ struct Upload<'a> {
     name: &'a Name,
     part: String,
     source: &'a Source,
+    calls: Calls,
 }
 
 impl Upload<'_> {
@@ -167,9 +220,11 @@ impl Upload<'_> {
         let path = self.directory.path().join(name);
         let directory = Arc::clone(&self.directory);
         let name = name.to_owned();
-        let opened = blocking(&path, None, move || match directory.open(&name, writable) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => opened.map(Some),
+        let opened = blocking(self.calls, &path, None, move || {
+            match directory.open(&name, writable) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                opened => opened.map(Some),
+            }
         });
         Ok(opened.await?.map(|file| self.file(file, path)))
     }
@@ -178,7 +233,7 @@ impl Upload<'_> {
         let path = self.directory.path().join(&self.part);
         let directory = Arc::clone(&self.directory);
         let part = self.part.clone();
-        let created = blocking(&path, Some(&self.directory), move || {
+        let created = blocking(self.calls, &path, Some(&self.directory), move || {
             directory.create(&part)
         });
         Ok(self.file(created.await?, path))
@@ -189,6 +244,7 @@ impl Upload<'_> {
             file,
             path,
             directory: Arc::clone(&self.directory),
+            calls: self.calls,
         }
     }
 
@@ -248,8 +304,9 @@ impl Upload<'_> {
         let directory = Arc::clone(&self.directory);
         let part = self.part.clone();
         let name = self.name.file().to_owned();
-        blocking(&path, Some(&self.directory), move || {
+        blocking(self.calls, &path, Some(&self.directory), move || {
             directory.rename(&part, &*directory, &name)?;
+            reach(Failpoint::PutRenamed)?;
             directory.sync()
         })
         .await
@@ -257,7 +314,8 @@ impl Upload<'_> {
 
     async fn sync_directory(&self) -> Result<(), TransportError> {
         let directory = Arc::clone(&self.directory);
-        blocking(&self.directory.path(), None, move || directory.sync()).await
+        let path = self.directory.path();
+        blocking(self.calls, &path, None, move || directory.sync()).await
     }
 }
 
@@ -266,6 +324,7 @@ struct File {
     file: Arc<dyn DirFile>,
     path: PathBuf,
     directory: Arc<dyn Directory>,
+    calls: Calls,
 }
 
 impl File {
@@ -274,7 +333,8 @@ impl File {
         call: impl FnOnce(&dyn DirFile) -> io::Result<T> + Send + 'static,
     ) -> Result<T, TransportError> {
         let file = Arc::clone(&self.file);
-        blocking(&self.path, Some(&self.directory), move || call(&*file)).await
+        let call = move || call(&*file);
+        blocking(self.calls, &self.path, Some(&self.directory), call).await
     }
 
     async fn len(&self) -> Result<u64, TransportError> {
@@ -304,18 +364,39 @@ impl File {
     }
 }
 
-/// Does blocking work away from the coordinator's thread.
+impl Calls {
+    async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        match self {
+            Self::Away => {
+                let done = spawn_blocking(work).await;
+                done.unwrap_or_else(|error| Err(io::Error::other(error)))
+            }
+            Self::InPlace => work(),
+        }
+    }
+}
+
+/// Does blocking work that concerns `path`.
 async fn blocking<T: Send + 'static>(
+    calls: Calls,
     path: &Path,
     directory: Option<&Arc<dyn Directory>>,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, TransportError> {
-    let done = spawn_blocking(work).await;
-    let done = done.unwrap_or_else(|error| Err(io::Error::other(error)));
-    done.map_err(|error| {
+    calls.run(work).await.map_err(|error| {
         let free = directory.and_then(|directory| directory.free_bytes().ok());
         failed(path, free, error)
     })
+}
+
+fn path_of(root: &Path, folder: &str) -> PathBuf {
+    match folder {
+        "" => root.to_owned(),
+        folder => root.join(folder),
+    }
 }
 
 fn failed(path: &Path, free: Option<u64>, error: io::Error) -> TransportError {

@@ -11,6 +11,7 @@ mod local;
 mod name;
 mod sftp;
 
+pub(crate) use error::pass;
 pub use error::{Remedy, TransportError};
 pub use interface::{Entry, Progress, Put, Transport};
 pub use local::LocalTransport;

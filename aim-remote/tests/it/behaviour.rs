@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use aim_core::fs::HostDirectory;
 use aim_remote::file_io::{self, FileIo, Source};
 use aim_remote::transport::{
     LocalTransport, Name, Progress, Put, SftpTransport, Transport, TransportError,
@@ -30,6 +31,24 @@ impl Far for Local {
 
     fn transport(&self, directory: &Path) -> LocalTransport {
         LocalTransport::new(directory)
+    }
+}
+
+/// The same files through the seam that folders in memory are behind, without a runtime.
+struct InPlace;
+
+impl Far for InPlace {
+    type Transport = LocalTransport;
+
+    fn start() -> Self {
+        Self
+    }
+
+    fn transport(&self, directory: &Path) -> LocalTransport {
+        let root = directory.to_owned();
+        LocalTransport::in_place(directory, move |folder| {
+            Ok(HostDirectory::open(root.join(folder))?)
+        })
     }
 }
 
@@ -86,9 +105,13 @@ impl<F: Far> Case<F> {
     }
 
     fn source(&self, content: &[u8]) -> Source {
-        let path = self.files.path().join("source");
-        fs::write(&path, content).unwrap();
-        self.io.open(path).unwrap()
+        self.named_source("source", content)
+    }
+
+    fn named_source(&self, name: &str, content: &[u8]) -> Source {
+        fs::write(self.files.path().join(name), content).unwrap();
+        let folder = HostDirectory::open(self.files.path()).unwrap();
+        self.io.open(&*folder, name).unwrap()
     }
 
     fn far_path(&self, name: &str) -> PathBuf {
@@ -283,11 +306,8 @@ async fn a_full_disk_is_said_and_shipping_goes_on<F: Far>(case: Case<F>) {
 async fn several_files_travel_at_once<F: Far>(case: Case<F>) {
     let transport = case.transport();
     let contents = [bytes(3 * MIB, 1), bytes(2 * MIB, 2), bytes(MIB, 3)];
-    let sources = contents.each_ref().map(|content| {
-        let path = case.files.path().join(content.len().to_string());
-        fs::write(&path, content).unwrap();
-        case.io.open(path).unwrap()
-    });
+    let sources =
+        (contents.each_ref()).map(|content| case.named_source(&content.len().to_string(), content));
     let (a, b, c) = tokio::join!(
         put(&transport, "a", &sources[0]),
         put(&transport, "b", &sources[1]),
@@ -355,6 +375,7 @@ macro_rules! tests {
 
 suite! {
     local: Local;
+    in_place: InPlace;
     internal_sftp: InternalSftp;
     sftp_server: SftpServer;
 }

@@ -146,6 +146,40 @@ fn after_an_error_at_any_step_the_same_file_can_be_applied_again() {
 }
 
 #[test]
+fn after_an_error_and_then_the_end_of_the_process_at_any_steps_the_mirror_is_a_past() {
+    let mut series = Series::new(two_disks(), 5);
+    let files = (0..2).map(|_| series.next_file(12)).collect();
+    let plan = Plan {
+        series,
+        files,
+        run_len: 1,
+    };
+    for failing in 1.. {
+        for cut in 1.. {
+            let mirror = Mirror::new(plan.series.identity(), failing << 16 | cut);
+            mirror.power.fail_at(failing, io::ErrorKind::Other);
+            let mut replay = mirror.start().unwrap();
+            if plan.apply(&mut replay).is_ok() {
+                return;
+            }
+            // no restart: the same applier goes on
+            mirror.power.cut_at(failing + cut);
+            let finished = plan.apply(&mut replay).is_ok();
+            // the machine lives: what was done and not synced is still there
+            mirror.power.restore();
+            let cursor = mirror.cursor();
+            assert!(
+                !cursor.is_settled() || mirror.content() == plan.devices_at(cursor.applied),
+                "error at step {failing}, end {cut} steps later"
+            );
+            if finished {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn a_full_disk_stops_before_the_device_is_touched_and_room_lets_it_go_on() {
     let plan = Plan::new(3, 1);
     let mirror = Mirror::new(plan.series.identity(), 3);

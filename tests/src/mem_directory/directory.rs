@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aim_core::fs::{DirFile, Directory};
 
 use super::file::MemFile;
+use super::sabotage::Sabotage;
 use super::state::{FileId, Name, State};
 use crate::{Power, Rng, Step};
 
@@ -53,6 +54,11 @@ impl MemFileSystem {
     /// Lets all files have at most `bytes` together; writes past it fail with `StorageFull`.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.lock().capacity = bytes;
+    }
+
+    /// From here on does not do all that it claims to do; `None` ends that.
+    pub fn sabotage(&self, sabotage: Option<Sabotage>) {
+        self.lock().sabotage = sabotage;
     }
 
     /// Forgets what a crash of the machine makes it forget; `seed` decides what that is. Files
@@ -134,7 +140,11 @@ impl Directory for MemDirectory {
     fn rename(&self, name: &str, to: &dyn Directory, to_name: &str) -> io::Result<()> {
         let from = self.name(name)?;
         let to = (to.path(), self.name(to_name)?.1);
-        self.step("rename", |state| state.rename(from, to))
+        let path = self.path.join(name);
+        self.step("rename", |state| match state.skips("rename", &path) {
+            true => Ok(()),
+            false => state.rename(from, to),
+        })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -142,12 +152,17 @@ impl Directory for MemDirectory {
         // what is not there is no step: write_atomic looks for leftovers
         self.file_system.power.require_on()?;
         self.file_system.lock().find(&name)?;
-        self.step("remove", |state| state.remove(name))
+        let path = self.path.join(&name.1);
+        self.step("remove", |state| match state.skips("remove", &path) {
+            true => Ok(()),
+            false => state.remove(name),
+        })
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.file_system.lock();
         match self.file_system.power.step("folder sync") {
+            Step::Go if state.skips("folder sync", &self.path) => Ok(()),
             Step::Go => {
                 state.sync_folder(&self.path);
                 Ok(())
@@ -233,6 +248,24 @@ mod tests {
         }
         let places: Vec<_> = places.into_iter().collect();
         assert_eq!(places, [(false, (0, 1)), (false, (1, 0)), (true, (0, 1))]);
+    }
+
+    #[test]
+    fn a_sabotaged_step_is_claimed_and_not_done() {
+        let file_system = MemFileSystem::new(Power::steady());
+        let folder = file_system.folder("/spool");
+        folder.write_atomic("f", b"old").unwrap();
+        file_system.sabotage(Some(Sabotage::skip(|label, path| {
+            label == "rename" && path.ends_with("f.tmp")
+        })));
+        folder.write_atomic("f", b"new").unwrap();
+        assert_eq!(folder.read_small("f", 9).unwrap(), b"old");
+        file_system.sabotage(Some(Sabotage::alter(|_, data| data.reverse())));
+        folder.write_atomic("f", b"new").unwrap();
+        assert_eq!(folder.read_small("f", 9).unwrap(), b"wen");
+        file_system.sabotage(None);
+        folder.write_atomic("f", b"new").unwrap();
+        assert_eq!(folder.read_small("f", 9).unwrap(), b"new");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod directory;
 mod file;
+mod sabotage;
 mod state;
 
 pub use directory::{MemDirectory, MemFileSystem};
+pub use sabotage::Sabotage;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::sabotage::Sabotage;
 use crate::Rng;
 
 /// What a disk writes whole or not at all.
@@ -26,6 +27,7 @@ pub(super) struct State {
     pub(super) capacity: Option<u64>,
     /// Raised by a crash: files opened before are of no use after it.
     pub(super) boots: u64,
+    pub(super) sabotage: Option<Sabotage>,
 }
 
 /// One creation, renaming or removal: it survives a crash whole or not at all.
@@ -136,6 +138,31 @@ impl State {
             content.crash(rng);
         }
         self.boots += 1;
+    }
+
+    /// Whether a step on a file or folder is only claimed to be done.
+    pub(super) fn skips(&self, label: &'static str, path: &Path) -> bool {
+        let sabotage = self.sabotage.as_ref();
+        sabotage.is_some_and(|sabotage| sabotage.skips(label, path))
+    }
+
+    /// Like [`skips`](Self::skips), of an open file; one without a name is left alone.
+    pub(super) fn skips_in_file(&self, label: &'static str, file: FileId) -> bool {
+        self.sabotage.is_some() && (self.path_of(file)).is_some_and(|path| self.skips(label, &path))
+    }
+
+    /// What is stored of `data` that is written to a file.
+    pub(super) fn alter_data(&self, file: FileId, data: &mut Vec<u8>) {
+        if let Some(sabotage) = &self.sabotage
+            && let Some(path) = self.path_of(file)
+        {
+            sabotage.alter_data(&path, data);
+        }
+    }
+
+    fn path_of(&self, file: FileId) -> Option<PathBuf> {
+        let named = self.names.iter().find(|(_, named)| **named == file);
+        named.map(|((folder, name), _)| folder.join(name))
     }
 
     /// Bytes that the files with a name have together.

@@ -1,0 +1,57 @@
+//! The steps of the coordinator one by one.
+
+use std::sync::Arc;
+
+use aim_core::device::BlockDevice;
+use aim_core::replay::Replay;
+use aim_core::spool::MirrorSpool;
+
+use super::receive::Mirror;
+use super::{ApplyError, ApplyStatus};
+
+/// What the threads of an [`Applier`](super::Applier) repeat, one by one, for those who say
+/// themselves when the next step is due.
+#[derive(Debug)]
+pub struct Steps {
+    pub(super) mirror: Arc<Mirror>,
+    pub(super) replay: Replay,
+}
+
+impl Steps {
+    /// Takes up what arrives in `spool`, for `devices`, which are those of the volume in its
+    /// order. Nothing is done yet.
+    ///
+    /// # Errors
+    ///
+    /// If the cursor can't be read or the devices don't fit.
+    pub fn new(spool: MirrorSpool, devices: Vec<Arc<dyn BlockDevice>>) -> Result<Self, ApplyError> {
+        let cursor = Arc::new(spool.cursor()?);
+        let identity = spool.identity().clone();
+        let replay = Replay::new(identity, devices, Arc::clone(&cursor))?;
+        let mirror = Arc::new(Mirror::new(spool, cursor));
+        Ok(Self { mirror, replay })
+    }
+
+    /// Receives what has arrived and fits, in order, and sets aside what is wrong.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is in the way; the next call tries again.
+    pub fn receive(&self) -> Result<(), ApplyError> {
+        self.mirror.receive()
+    }
+
+    /// Applies what comes next of what was received. Says whether there was anything to do.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is in the way; the next call tries again.
+    pub fn apply(&mut self) -> Result<bool, ApplyError> {
+        self.mirror.apply_next(&mut self.replay)
+    }
+
+    /// How it is going. What is in the way is for its owner to say.
+    pub fn status(&self) -> ApplyStatus {
+        self.mirror.shared.snapshot(&self.mirror.cursor)
+    }
+}

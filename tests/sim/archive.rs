@@ -1,0 +1,83 @@
+//! Every file that was ever sealed, as an observer of `outgoing/` has seen it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aim_core::cursor::Position;
+use aim_core::format::Kind;
+use aim_core::fs::Directory;
+use aim_core::journal::{FileName, VerifiedFile, check_link};
+use aim_core::units::{FileNumber, Lsn};
+
+/// The files, by number.
+#[derive(Debug, Default)]
+pub(crate) struct Archive {
+    files: BTreeMap<FileNumber, Sealed>,
+    last: Position,
+}
+
+/// A file that was sealed.
+#[derive(Clone, Debug)]
+pub(crate) struct Sealed {
+    pub(crate) name: FileName,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+impl Archive {
+    /// Looks for files in `outgoing` that are new; gives the ends of groups in them.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a file: it does not follow the one before, or is not whole.
+    pub(crate) fn look(&mut self, outgoing: &dyn Directory) -> Result<Vec<Lsn>, String> {
+        let mut ends = Vec::new();
+        let Ok(texts) = outgoing.list() else {
+            return Ok(ends);
+        };
+        let mut names: Vec<_> = (texts.iter())
+            .filter_map(|text| FileName::parse_sealed(text).ok())
+            .filter(|name| name.number > self.last.file)
+            .collect();
+        names.sort_unstable();
+        for name in names {
+            let text = name.sealed();
+            let Ok(bytes) = outgoing.read_small(&text, 1 << 30) else {
+                return Ok(ends);
+            };
+            let file = outgoing
+                .open(&text, false)
+                .map_err(|error| error.to_string())?;
+            let file = VerifiedFile::open(file)
+                .map_err(|error| format!("{text} in outgoing/ is not whole: {error}"))?;
+            check_link(&self.last, file.header())
+                .map_err(|error| format!("{text} in outgoing/ does not follow: {error}"))?;
+            ends.extend(
+                file.records()
+                    .iter()
+                    .filter(|record| record.kind == Kind::GroupEnd)
+                    .map(|record| record.lsn),
+            );
+            self.last = file.position();
+            let bytes = bytes.into();
+            self.files.insert(name.number, Sealed { name, bytes });
+        }
+        Ok(ends)
+    }
+
+    /// The place behind the last file.
+    pub(crate) fn last(&self) -> Position {
+        self.last
+    }
+
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Sealed> {
+        self.files.values()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    pub(crate) fn nth(&self, index: usize) -> Option<&Sealed> {
+        self.files.values().nth(index)
+    }
+}

@@ -1,0 +1,164 @@
+//! What movers and foes do to files in `incoming/`.
+
+use std::io::{self, IoSlice};
+use std::ops::Range;
+
+use aim_core::fs::Directory;
+use aim_core::journal::FileName;
+use aim_core::units::FileNumber;
+
+use crate::world::World;
+
+/// Does one such thing, if there is a file to do it to.
+pub(crate) fn act(world: &mut World) {
+    let incoming = world.mirror.incoming();
+    let Ok(names) = incoming.list() else { return };
+    let kept = kept_files(world);
+    let mut arrived: Vec<FileName> = names
+        .iter()
+        .filter_map(|name| FileName::parse_sealed(name).ok())
+        .filter(|name| name.number >= kept.end)
+        .collect();
+    arrived.sort_unstable();
+    let kind = world.rng.below(8);
+    let done = match kind {
+        0..=3 => {
+            if arrived.is_empty() {
+                return;
+            }
+            let chosen = arrived[world.rng.below(arrived.len() as u64) as usize];
+            alter(world, &*incoming, chosen, kind)
+        }
+        4 => again(world, &*incoming),
+        5 => garbage(world, &*incoming),
+        _ => early(world, &*incoming),
+    };
+    if let Some(what) = done.unwrap_or_else(|error| Some(format!("in vain, {error}"))) {
+        world.log.note(&format!("tampered: {what}"));
+    }
+}
+
+/// Files that were received and not applied. They are the mirror's own affair: the source may have
+/// deleted them, so whoever alters one has taken the only copy.
+fn kept_files(world: &World) -> Range<FileNumber> {
+    let cursor = world.mirror.cursor();
+    cursor.map_or(FileNumber(1)..FileNumber(1), |cursor| {
+        cursor.applied.file.next()..cursor.received.file.next()
+    })
+}
+
+/// Cuts, flips, renames or removes a file that arrived.
+fn alter(
+    world: &mut World,
+    incoming: &dyn Directory,
+    name: FileName,
+    kind: u64,
+) -> io::Result<Option<String>> {
+    let text = name.sealed();
+    let mut bytes = incoming.read_small(&text, 1 << 30)?;
+    let rng = &mut world.rng;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(match kind {
+        0 => {
+            let len = rng.below(bytes.len() as u64);
+            bytes.truncate(len as usize);
+            replace(incoming, &text, &bytes)?;
+            format!("file {} is cut to {len} bytes", name.number)
+        }
+        1 => {
+            let at = rng.below(bytes.len() as u64) as usize;
+            bytes[at] ^= 1 << rng.below(8);
+            replace(incoming, &text, &bytes)?;
+            format!("file {} is flipped at {at}", name.number)
+        }
+        2 => {
+            let number = FileNumber(1 + rng.below(name.number.get() + 3));
+            let other = FileName { number, ..name };
+            if kept_files(world).contains(&number) {
+                return Ok(None);
+            }
+            incoming.rename(&text, incoming, &other.sealed())?;
+            format!("file {} is now called {number}", name.number)
+        }
+        _ => {
+            incoming.remove(&text)?;
+            format!("file {} is gone", name.number)
+        }
+    }))
+}
+
+/// A file that was sealed long ago comes again.
+fn again(world: &mut World, incoming: &dyn Directory) -> io::Result<Option<String>> {
+    let count = world.archive.len() as u64;
+    if count == 0 {
+        return Ok(None);
+    }
+    let chosen = world.rng.below(count) as usize;
+    let Some(file) = world.archive.nth(chosen).cloned() else {
+        return Ok(None);
+    };
+    if kept_files(world).contains(&file.name.number) {
+        return Ok(None);
+    }
+    replace(incoming, &file.name.sealed(), &file.bytes)?;
+    Ok(Some(format!("file {} comes again", file.name.number)))
+}
+
+/// A file that waits on the source comes by another way, before others.
+fn early(world: &mut World, incoming: &dyn Directory) -> io::Result<Option<String>> {
+    let outgoing = world.source.outgoing();
+    let mut names = outgoing.list()?;
+    if names.is_empty() {
+        return Ok(None);
+    }
+    names.sort_unstable();
+    let name = &names[world.rng.below(names.len() as u64) as usize];
+    let is_kept =
+        FileName::parse_sealed(name).is_ok_and(|name| kept_files(world).contains(&name.number));
+    if is_kept {
+        return Ok(None);
+    }
+    let bytes = outgoing.read_small(name, 1 << 30)?;
+    replace(incoming, name, &bytes)?;
+    Ok(Some(format!("{name} comes by another way")))
+}
+
+/// Something that is no journal file, or of another volume.
+fn garbage(world: &mut World, incoming: &dyn Directory) -> io::Result<Option<String>> {
+    let kept = kept_files(world);
+    let rng = &mut world.rng;
+    let mut bytes = vec![0; rng.below(9000) as usize];
+    rng.fill(&mut bytes);
+    let number = FileNumber(1 + rng.below(40));
+    if kept.contains(&number) {
+        return Ok(None);
+    }
+    let mut name = FileName {
+        volume: world.plan.volume.id,
+        epoch: world.plan.volume.epoch,
+        number,
+    };
+    let text = match rng.below(3) {
+        0 => "notes.txt".to_owned(),
+        1 => name.sealed(),
+        _ => {
+            name.volume.0[0] ^= 1;
+            name.sealed()
+        }
+    };
+    replace(incoming, &text, &bytes)?;
+    Ok(Some(format!("{text} is there with {} bytes", bytes.len())))
+}
+
+/// Stores a file as a mover does that syncs nothing.
+fn replace(incoming: &dyn Directory, name: &str, bytes: &[u8]) -> io::Result<()> {
+    match incoming.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    incoming
+        .create(name)?
+        .write_all_at(&[IoSlice::new(bytes)], 0)
+}
