@@ -19,6 +19,9 @@ use crate::coordinator::{Backoff, Signal, Trouble, watch};
 pub struct ApplyOptions {
     /// Between two looks into `incoming/` where no notice of the file system comes.
     pub poll: Duration,
+    /// How long a file in `incoming/` that is wrong must stay as it is before it is set aside: a
+    /// mover may still be writing it. It takes two looks in any case.
+    pub settle: Duration,
     /// Before the second try of something that failed.
     pub first_retry: Duration,
     /// The longest between two tries.
@@ -29,6 +32,7 @@ impl Default for ApplyOptions {
     fn default() -> Self {
         Self {
             poll: Duration::from_secs(5),
+            settle: Duration::from_secs(10),
             first_retry: Duration::from_millis(500),
             last_retry: Duration::from_secs(60),
         }
@@ -58,7 +62,8 @@ impl Applier {
         let cursor = Arc::new(spool.cursor()?);
         let identity = spool.identity().clone();
         let mut replay = Replay::new(identity, devices, Arc::clone(&cursor))?;
-        let mirror = Arc::new(Mirror::new(spool, cursor));
+        let mirror = Arc::new(Mirror::new(spool, cursor, options.settle));
+        mirror.shared.note_differences(replay.differences());
         let mut applier = Self {
             mirror: Arc::clone(&mirror),
             threads: Vec::new(),
@@ -103,7 +108,8 @@ impl Applier {
         self.mirror.arrived.hint();
     }
 
-    /// Asks it to stop, without waiting. A file that is being applied is finished first.
+    /// Asks it to stop, without waiting. A file that is being applied is finished first; a run of
+    /// several is given up between two files, and done again after the next start.
     pub fn request_stop(&self) {
         self.mirror.arrived.stop();
         self.mirror.received.stop();

@@ -34,6 +34,14 @@ pub enum ApplyError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// An arrived file that is no good one can't be looked at.
+    #[error("{name} can't be read: {source}")]
+    Suspect {
+        /// Its name.
+        name: String,
+        /// What the file system said.
+        source: std::io::Error,
+    },
     /// An arrived file can't be read.
     #[error("{name} can't be read")]
     Unreadable {
