@@ -87,6 +87,7 @@ impl Hosts {
 
     fn start_applier(&self) -> Applier {
         let options = ApplyOptions {
+            settle: Duration::ZERO,
             poll: Duration::from_millis(10),
             first_retry: Duration::from_millis(10),
             last_retry: Duration::from_millis(100),
