@@ -17,7 +17,11 @@ const WALLS: &[(&str, &[&str], &[&str])] = &[
     ("aim-cli", &["aim-core", "aim-ublk", "aim-remote"], &[]),
     ("aim-nbd", &[], &["tokio", "libublk", "russh"]),
     ("aim-vm", &[], &["tokio", "libublk", "russh"]),
-    ("xtask", &["aim-nbd", "aim-vm"], &["tokio", "libublk", "russh"]),
+    (
+        "xtask",
+        &["aim-nbd", "aim-vm"],
+        &["tokio", "libublk", "russh"],
+    ),
 ];
 
 #[test]
