@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::leftover::Waiting;
 
 /// Configuration of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,14 @@ impl DeviceConfig {
     /// an idle request slot keeps its landing.
     pub fn landings(&self) -> usize {
         usize::from(self.queues) * usize::from(self.depth)
+    }
+
+    /// Takes over what a waiting device of this name was made with: its queues, its depth and its
+    /// largest request. An interceptor must be made for those, not for what was configured since.
+    pub fn fit(&mut self, waiting: &Waiting) {
+        self.queues = waiting.queues;
+        self.depth = waiting.depth;
+        self.max_request_bytes = waiting.max_request_bytes;
     }
 
     /// Whether each field is in its range.

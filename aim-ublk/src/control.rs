@@ -1,36 +1,31 @@
-//! The thread that adds a device to the driver, starts it, and takes it away again.
+//! The thread that has a device started, and takes it away again.
 //!
 //! Control commands block: a start until the kernel has looked for partitions, a stop until all
 //! requests in flight are answered. The queue threads go on meanwhile.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use aim_core::intercept::Interceptor;
-use libublk::ctrl::{UblkCtrl, UblkCtrlBuilder};
+use libublk::UblkError;
+use libublk::ctrl::UblkCtrl;
 use libublk::io::UblkDev;
-use libublk::{UblkError, UblkFlags};
 
 use crate::backing::Backing;
 use crate::config::DeviceConfig;
-use crate::error::{Error, Result, into_io};
-use crate::link::{self, Link};
-use crate::queue::{self, Failure, Queue};
+use crate::driver::Driver;
+use crate::error::{Error, Result};
+use crate::leftover;
+use crate::link::Link;
+use crate::queue::{Crew, Failure, QueueFailure, Stage};
+use crate::start::bring_up;
 use crate::users::{self, Claim};
-use crate::{kernel, leftover, params};
-
-/// How long a device node may take to appear, and a device number to become free again.
-const PATIENCE: Duration = Duration::from_secs(5);
-const RETRY: Duration = Duration::from_millis(10);
 
 /// What the control thread hears.
 pub(crate) enum Message {
-    /// The queue has all its fetches with the driver; the number is its thread's.
-    QueueReady(u16, libc::pid_t),
+    /// The queue has come so far in its start; the number is its thread's.
+    QueueReached(u16, Stage, libc::pid_t),
     /// The queue can't go on.
     QueueFailed(u16, Failure),
     /// The queue's thread ends.
@@ -58,6 +53,8 @@ pub(crate) struct Started {
     pub(crate) node: PathBuf,
     pub(crate) id: u32,
     pub(crate) queues: u16,
+    /// It was there already, and waited for a server.
+    pub(crate) taken_over: bool,
 }
 
 /// Runs a device from start to end. Says how the start went through `started`; what it returns
@@ -68,7 +65,7 @@ pub(crate) fn run(
     reports: &Sender<Message>,
     started: &Sender<Result<Started>>,
 ) -> Result<()> {
-    let (device, live) = match Device::bring_up(plan, inbox, reports) {
+    let (device, live) = match bring_up(plan, inbox, reports) {
         Ok(up) => up,
         Err(error) => {
             answer(started, Err(error));
@@ -79,7 +76,7 @@ pub(crate) fn run(
     // one sender is ours, so this ends only from within
     while let Ok(message) = inbox.recv() {
         match message {
-            Message::QueueReady(..) => {}
+            Message::QueueReached(..) => {}
             Message::Stop { force, reply } => match device.claim(force) {
                 Ok(claim) => {
                     answer(&reply, device.take_down(claim));
@@ -87,16 +84,10 @@ pub(crate) fn run(
                 }
                 Err(error) => answer(&reply, Err(error)),
             },
-            Message::QueueFailed(queue, failure) => {
-                let error = device.queue_error(queue, failure);
-                device.take_down(None)?;
-                return Err(error);
-            }
+            Message::QueueFailed(queue, failure) => return Err(device.give_up((queue, failure))),
             Message::QueueEnded(queue) => {
                 let ended = std::io::Error::other("stopped by somebody else");
-                let error = device.queue_error(queue, ("serve requests", ended));
-                device.take_down(None)?;
-                return Err(error);
+                return Err(device.give_up((queue, ("serve requests", ended))));
             }
         }
     }
@@ -110,112 +101,24 @@ fn answer<T>(to: &Sender<T>, value: T) {
 }
 
 /// A device in the driver, with its threads.
-struct Device {
-    plan: Plan,
-    ctrl: UblkCtrl,
-    dev: Arc<UblkDev>,
-    threads: Vec<JoinHandle<()>>,
-    link: Option<Link>,
-    node: PathBuf,
+pub(crate) struct Device {
+    pub(crate) plan: Plan,
+    pub(crate) ctrl: UblkCtrl,
+    pub(crate) dev: Arc<UblkDev>,
+    pub(crate) crew: Crew,
+    pub(crate) link: Option<Link>,
+    pub(crate) node: PathBuf,
 }
 
 impl Device {
-    fn bring_up(
-        plan: Plan,
-        inbox: &Receiver<Message>,
-        reports: &Sender<Message>,
-    ) -> Result<(Self, Started)> {
-        let features = kernel::features()?;
-        leftover::remove(&plan.config.name)?;
-        let ctrl = add(&plan.config)?;
-        let dev = make(&plan, &ctrl)?;
-        let mut device = Self {
+    pub(crate) fn new(plan: Plan, ctrl: UblkCtrl, dev: UblkDev, crew: Crew) -> Self {
+        Self {
             node: PathBuf::from(ctrl.get_bdev_path()),
             plan,
             ctrl,
             dev: Arc::new(dev),
-            threads: Vec::new(),
+            crew,
             link: None,
-        };
-        match device.start(inbox, reports) {
-            Ok(started) => {
-                tracing::info!(
-                    device = %started.path.display(),
-                    node = %started.node.display(),
-                    backing = %device.plan.backing.path().display(),
-                    queues = started.queues,
-                    driver = format_args!("{:#x}", features.bits()),
-                    "device started"
-                );
-                Ok((device, started))
-            }
-            Err(error) => {
-                if let Err(second) = device.take_down(None) {
-                    tracing::warn!(error = %second, "a device that failed to start stays behind");
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn start(&mut self, inbox: &Receiver<Message>, reports: &Sender<Message>) -> Result<Started> {
-        let queues = self.dev.dev_info.nr_hw_queues;
-        for number in 0..queues {
-            let queue = Queue {
-                number,
-                dev: Arc::clone(&self.dev),
-                interceptor: Arc::clone(&self.plan.interceptor),
-                device: self.plan.index,
-                size: self.plan.backing.size().get(),
-                reports: reports.clone(),
-            };
-            let name = format!("ublk{}", self.dev.dev_info.dev_id);
-            let thread = queue::spawn(&name, queue)
-                .map_err(|e| self.queue_error(number, ("start the thread", e)))?;
-            self.threads.push(thread);
-        }
-        for _ in 0..queues {
-            match inbox.recv() {
-                Ok(Message::QueueReady(queue, thread)) => {
-                    self.ctrl.set_thread_affinity(queue, thread);
-                    self.ctrl
-                        .configure_queue(&self.dev, queue, thread)
-                        .map_err(|e| self.control_error("describe a queue", e))?;
-                }
-                Ok(Message::QueueFailed(queue, failure)) => {
-                    return Err(self.queue_error(queue, failure));
-                }
-                // nobody has a handle yet that could stop it, and an end follows a failure
-                _ => unreachable!("a queue that neither started nor failed"),
-            }
-        }
-        match self.ctrl.start_dev(&self.dev) {
-            Ok(code) if code >= 0 => {}
-            Ok(code) => return Err(self.control_error("start", UblkError::OtherError(code))),
-            Err(error) => return Err(self.control_error("start", error)),
-        }
-        wait_for(&self.node)?;
-        self.set_scheduler();
-        let directory = Path::new(link::DIRECTORY);
-        let link = Link::make(directory, &self.plan.config.name, &self.node)?;
-        let path = link.path().to_owned();
-        self.link = Some(link);
-        Ok(Started {
-            path,
-            node: self.node.clone(),
-            id: self.dev.dev_info.dev_id,
-            queues,
-        })
-    }
-
-    /// Requests are sorted and merged once, by the disk behind: twice only costs.
-    fn set_scheduler(&self) {
-        let Some(name) = self.node.file_name() else {
-            return;
-        };
-        let scheduler = Path::new("/sys/block").join(name).join("queue/scheduler");
-        if let Err(error) = fs::write(&scheduler, "none") {
-            tracing::warn!(path = %scheduler.display(), %error, "cannot turn off the scheduler");
         }
     }
 
@@ -224,7 +127,11 @@ impl Device {
     fn claim(&self, force: bool) -> Result<Option<Claim>> {
         match users::claim(&self.node) {
             Ok(claim) => Ok(Some(claim)),
-            Err(error @ Error::InUse { .. }) if force => {
+            Err(Error::InUse { path, users }) if force => {
+                // The driver refuses what its users still have to write once it stops a device
+                // that a successor could take over.
+                users::write_back(&self.node, &users);
+                let error = Error::InUse { path, users };
                 tracing::warn!(%error, "stopping all the same");
                 Ok(None)
             }
@@ -238,7 +145,7 @@ impl Device {
     }
 
     /// Lets requests in flight finish, ends the threads and removes the device.
-    fn take_down(mut self, claim: Option<Claim>) -> Result<()> {
+    pub(crate) fn take_down(mut self, claim: Option<Claim>) -> Result<()> {
         if let Some(link) = self.link.take() {
             link.remove();
         }
@@ -247,13 +154,14 @@ impl Device {
             // without it the threads would be waited for in vain
             return Err(self.control_error("stop", error));
         }
-        for thread in self.threads.drain(..) {
-            // a panic in a queue thread ends the process
-            let _ = thread.join();
-        }
         let Self {
-            plan, ctrl, dev, ..
+            plan,
+            ctrl,
+            dev,
+            crew,
+            ..
         } = self;
+        crew.join();
         // each holds a reference to the device
         drop((dev, claim));
         // waits for nobody who still has the dead device open; the driver frees its number later
@@ -263,88 +171,45 @@ impl Device {
         Ok(())
     }
 
-    fn control_error(&self, command: &'static str, error: UblkError) -> Error {
+    /// Ends the service of a device with a queue that has ended, and says why. A device that is
+    /// gone is cleared away; one that a successor can take over is left to it.
+    fn give_up(self, failure: QueueFailure) -> Error {
+        let error = Error::queue(&self.plan.config.name, failure);
+        if self.has_a_disk() {
+            let device = self.node.clone();
+            self.leave();
+            return Error::LeftBehind {
+                device,
+                source: Box::new(error),
+            };
+        }
+        match self.take_down(None) {
+            Ok(()) => error,
+            Err(second) => second,
+        }
+    }
+
+    /// Whether the driver still has the disk, and can give it to another process.
+    fn has_a_disk(&self) -> bool {
+        let id = self.dev.dev_info.dev_id;
+        matches!(Driver::open(), Ok(Some(driver)) if leftover::outlives_its_server(&driver, id))
+    }
+
+    /// Leaves the device as it is. Those threads that serve it go on. Its requests wait from the moment on that this process ends,
+    /// or executes another program, until a successor takes it over.
+    pub(crate) fn leave(self) {
+        let Self {
+            ctrl, dev, crew, ..
+        } = self;
+        ctrl.disown();
+        match crew.is_fetching() {
+            true => std::mem::forget((dev, crew)),
+            // nothing is in the driver's hands: another start may come before that end
+            false => crew.join(),
+        }
+    }
+
+    pub(crate) fn control_error(&self, command: &'static str, error: UblkError) -> Error {
         Error::control(command, &self.plan.config.name, error)
-    }
-
-    fn queue_error(&self, queue: u16, (operation, source): Failure) -> Error {
-        Error::Queue {
-            device: self.plan.config.name.clone(),
-            queue,
-            operation,
-            source,
-        }
-    }
-}
-
-/// Adds the device to the driver. A number asked for may still belong to a device that was
-/// deleted a moment ago.
-fn add(config: &DeviceConfig) -> Result<UblkCtrl> {
-    let id = match config.id {
-        None => -1,
-        Some(id) => i32::try_from(id).map_err(|_| Error::InvalidConfig {
-            field: "id",
-            value: id.to_string(),
-            reason: "must be less than 2147483648",
-        })?,
-    };
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let added = UblkCtrlBuilder::default()
-            .name(&config.name)
-            .id(id)
-            .nr_queues(config.queues)
-            .depth(config.depth)
-            .io_buf_bytes(config.max_request_bytes)
-            .ctrl_target_flags(leftover::mark(&config.name))
-            .dev_flags(UblkFlags::UBLK_DEV_F_ADD_DEV)
-            .build();
-        match added {
-            Ok(ctrl) => return Ok(ctrl),
-            Err(_) if id >= 0 && Instant::now() < deadline => thread::sleep(RETRY),
-            Err(error) => {
-                // the library asks again in an older way and reports that answer
-                let taken = Path::new(&format!("/sys/class/ublk-char/ublkc{id}")).exists();
-                let error = if taken {
-                    UblkError::OtherError(-libc::EEXIST)
-                } else {
-                    error
-                };
-                return Err(Error::control("add", &config.name, error));
-            }
-        }
-    }
-}
-
-/// Opens the added device, with the parameters of the disk behind it.
-fn make(plan: &Plan, ctrl: &UblkCtrl) -> Result<UblkDev> {
-    let backing = &plan.backing;
-    let size = backing.size().get();
-    let depth = plan.config.depth;
-    UblkDev::new(
-        plan.config.name.clone(),
-        |dev| {
-            dev.tgt.dev_size = size;
-            dev.tgt.params = params::params(size, backing.limits(), plan.config.max_request_bytes);
-            dev.tgt.fds[queue::DISK_SLOT] = std::os::fd::AsRawFd::as_raw_fd(&**backing);
-            dev.tgt.nr_fds = 2;
-            // each slot has one entry at a time in the ring, and there is the event file
-            dev.tgt.sq_depth = (depth + 1).next_power_of_two();
-            dev.tgt.cq_depth = dev.tgt.sq_depth * 2;
-            Ok(())
-        },
-        ctrl,
-    )
-    .map_err(|e| Error::io("open", ctrl.get_cdev_path(), into_io(e)))
-}
-
-fn wait_for(node: &Path) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match fs::metadata(node) {
-            Ok(_) => return Ok(()),
-            Err(_) if Instant::now() < deadline => thread::sleep(RETRY),
-            Err(error) => return Err(Error::io("find", node, error)),
-        }
     }
 }

@@ -12,7 +12,10 @@ use aim_core::units::ByteLen;
 use crate::backing::Backing;
 use crate::config::DeviceConfig;
 use crate::control::{self, Message, Plan, Started};
+use crate::driver::Driver;
 use crate::error::{Error, Result};
+use crate::leftover::{self, Waiting};
+use crate::link;
 
 /// How long the last I/O of a killed predecessor may take to let go of the backing disk.
 const BACKING_PATIENCE: Duration = Duration::from_secs(5);
@@ -22,6 +25,38 @@ const BACKING_PATIENCE: Duration = Duration::from_secs(5);
 pub struct UblkDevice;
 
 impl UblkDevice {
+    /// The device named `name` that has lost its server, if there is one: the next
+    /// [`start`](Self::start) takes it over. Waits for the end of a server that was just killed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NameInUse`] if a live device has the name, [`Error::Control`] if the driver can't
+    /// be asked. Without the driver there is no such device.
+    pub fn waiting(name: &str) -> Result<Option<Waiting>> {
+        match Driver::open()? {
+            Some(driver) => leftover::find(&driver, name),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes away the device named `name` that has lost its server, where none will come: those
+    /// who wait for it get I/O errors. Gives its node, or `None` if none waits.
+    ///
+    /// # Errors
+    ///
+    /// As for [`waiting`](Self::waiting).
+    pub fn abandon(name: &str) -> Result<Option<PathBuf>> {
+        let Some(driver) = Driver::open()? else {
+            return Ok(None);
+        };
+        let Some(waiting) = leftover::find(&driver, name)? else {
+            return Ok(None);
+        };
+        leftover::abandon(&driver, name, &waiting)?;
+        link::remove(name, &waiting.node());
+        Ok(Some(waiting.node()))
+    }
+
     /// Opens the backing disk of `config` and starts a device in front of it, whose requests
     /// `interceptor` sees as those of device `index` of its volume.
     ///
@@ -31,7 +66,8 @@ impl UblkDevice {
     /// # Errors
     ///
     /// Whatever [`Error`] tells of the configuration, the backing disk, the driver or the name;
-    /// nothing is left behind then.
+    /// nothing is left behind then. A device that waits for a server and can't be taken over
+    /// ([`Error::NotTakenOver`]) goes on waiting.
     pub fn start(
         config: DeviceConfig,
         interceptor: Arc<dyn Interceptor>,
@@ -83,7 +119,7 @@ impl UblkDevice {
     }
 }
 
-/// A live device. Dropping it stops it by force.
+/// A live device. Dropping it stops it by force, unless in a panic: then it is left.
 #[derive(Debug)]
 pub struct RunningDevice {
     started: Started,
@@ -123,6 +159,17 @@ impl RunningDevice {
         self.stopper.clone()
     }
 
+    /// Whether it was there already, and waited for a server.
+    pub fn was_taken_over(&self) -> bool {
+        self.started.taken_over
+    }
+
+    /// Lets go of the device without stopping it. It serves as long as this process does; then it
+    /// waits for a successor.
+    pub fn leave(mut self) {
+        drop(self.thread.take());
+    }
+
     /// Stops the device as [`Stopper::stop`] does.
     ///
     /// # Errors
@@ -138,7 +185,8 @@ impl RunningDevice {
     ///
     /// # Errors
     ///
-    /// What made the device end, if nobody asked for it.
+    /// What made the device end, if nobody asked for it. After [`Error::LeftBehind`] it is still
+    /// there, for a successor.
     pub fn wait(mut self) -> Result<()> {
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(outcome)) => outcome,
@@ -151,6 +199,9 @@ impl RunningDevice {
 impl Drop for RunningDevice {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
+            if thread::panicking() {
+                return;
+            }
             if let Err(error) = self.stopper.stop_by_force() {
                 tracing::error!(%error, "the device stays behind");
             }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use libublk::UblkError;
 
+use crate::queue::QueueFailure;
 use crate::users::User;
 
 /// A failure to open a backing disk, or to start, run or stop a device.
@@ -29,6 +30,16 @@ pub enum Error {
         device: String,
         /// Why.
         source: io::Error,
+    },
+    /// What waits for a successor is not what is configured.
+    #[error("its {what} is {device}, here it is {configured}")]
+    Differs {
+        /// What differs.
+        what: &'static str,
+        /// As the waiting device has it.
+        device: u64,
+        /// As the disk or the configuration has it.
+        configured: u64,
     },
     /// A system call on a path failed.
     #[error("cannot {operation} {}", path.display())]
@@ -58,6 +69,15 @@ pub enum Error {
         /// What is expected of it.
         reason: &'static str,
     },
+    /// A live device can't be served any more. It was not stopped: its users wait for a process
+    /// that takes it over, once this one has ended.
+    #[error("{} is left to a successor", device.display())]
+    LeftBehind {
+        /// Its node.
+        device: PathBuf,
+        /// What ended the service.
+        source: Box<Self>,
+    },
     /// Another live device has this name.
     #[error("the name `{name}` belongs to the live device {}", device.display())]
     NameInUse {
@@ -65,6 +85,17 @@ pub enum Error {
         name: String,
         /// The device that has it.
         device: PathBuf,
+    },
+    /// The device of this name that waits for a server could not be taken over. It was not
+    /// touched, and its users wait on.
+    #[error("the device `{name}` waits at {} and can't be taken over", device.display())]
+    NotTakenOver {
+        /// The name asked for.
+        name: String,
+        /// Its node.
+        device: PathBuf,
+        /// Why not.
+        source: Box<Self>,
     },
     /// The driver is not there: not built, or its module not loaded.
     #[error(
@@ -115,6 +146,23 @@ impl Error {
             operation,
             path: path.as_ref().to_owned(),
             source: source.into(),
+        }
+    }
+
+    pub(crate) fn driver(command: &'static str, device: &str, source: io::Error) -> Self {
+        Self::Control {
+            command,
+            device: device.to_owned(),
+            source,
+        }
+    }
+
+    pub(crate) fn queue(device: &str, (queue, (operation, source)): QueueFailure) -> Self {
+        Self::Queue {
+            device: device.to_owned(),
+            queue,
+            operation,
+            source,
         }
     }
 

@@ -38,6 +38,11 @@ impl Features {
         self.has(sys::UBLK_F_UPDATE_SIZE)
     }
 
+    /// Commands can be given as ioctl codes; an older driver takes their numbers alone.
+    pub(crate) const fn ioctl_codes(self) -> bool {
+        self.has(sys::UBLK_F_CMD_IOCTL_ENCODE)
+    }
+
     const fn has(self, flag: u32) -> bool {
         self.0 & flag as u64 != 0
     }

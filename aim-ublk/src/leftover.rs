@@ -1,9 +1,12 @@
-//! What a killed server leaves behind in the driver.
+//! What a server that is gone has left in the driver.
 //!
-//! The driver removes the disk of a server that died, but keeps the device's number until it is
-//! told otherwise. A device carries a mark of its name, by which its successor finds it.
+//! A device that was live outlives its server: the driver holds its requests back, those in
+//! flight included, until a successor takes the device over. One that was never started, or that
+//! was being removed, is only a number that is still taken. A device carries a mark of its name,
+//! by which its successor finds it.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,11 +14,73 @@ use std::time::{Duration, Instant};
 use libublk::ctrl::UblkCtrl;
 use libublk::sys;
 
+use crate::driver::Driver;
 use crate::error::{Error, Result};
+use crate::params::SECTOR;
 
-/// How long the kernel may take to end the disk of a server that died.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the kernel may take to notice the end of a server. Before 6.15 it is its request
+/// timeout, of 30 s, that notices it when every request slot was taken.
+const PATIENCE: Duration = Duration::from_secs(90);
 const RETRY: Duration = Duration::from_millis(20);
+
+/// A device that lives on without a server. What uses it waits, and gets no error.
+///
+/// It keeps what it was made with, whatever the configuration says by now; see
+/// [`DeviceConfig::fit`](crate::DeviceConfig::fit).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub(crate) id: u32,
+    pub(crate) queues: u16,
+    pub(crate) depth: u16,
+    pub(crate) max_request_bytes: u32,
+    /// In bytes.
+    pub(crate) size: u64,
+    /// Bytes of its logical block.
+    pub(crate) block: u64,
+}
+
+impl Waiting {
+    /// The N of its node.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Its node, `/dev/ublkbN`.
+    pub fn node(&self) -> PathBuf {
+        node(self.id)
+    }
+
+    fn of(driver: &Driver, info: &sys::ublksrv_ctrl_dev_info) -> std::io::Result<Self> {
+        let basic = driver.params(info.dev_id)?.basic;
+        Ok(Self {
+            id: info.dev_id,
+            queues: info.nr_hw_queues,
+            depth: info.queue_depth,
+            max_request_bytes: info.max_io_buf_bytes,
+            size: basic.dev_sectors * SECTOR,
+            block: 1 << basic.logical_bs_shift,
+        })
+    }
+
+    /// Makes the device ready for this process, once the last file of its old server is closed:
+    /// I/O of a killed process holds it open until it has ended.
+    pub(crate) fn start_recovery(&self, driver: &Driver) -> std::io::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let refused = match driver.start_recovery(self.id) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            match refused.raw_os_error() {
+                Some(libc::EBUSY) if Instant::now() < deadline => thread::sleep(RETRY),
+                // A driver before 6.15 refuses a device whose last server died before it fetched
+                // anything: it is ready already.
+                Some(libc::EINVAL) if is_quiesced(driver, self.id)? => return Ok(()),
+                _ => return Err(refused),
+            }
+        }
+    }
+}
 
 /// What a device named `name` carries in the driver, for programs to know it by (FNV-1a).
 pub(crate) fn mark(name: &str) -> u64 {
@@ -25,47 +90,122 @@ pub(crate) fn mark(name: &str) -> u64 {
     })
 }
 
-/// Removes dead devices named `name`.
+/// Finds the device named `name` that waits for a server, and removes dead ones. Waits for what a
+/// process that has just ended still holds.
 ///
 /// # Errors
 ///
-/// [`Error::NameInUse`] if a live one has the name.
-pub(crate) fn remove(name: &str) -> Result<()> {
+/// [`Error::NameInUse`] if one with the name has a server.
+pub(crate) fn find(driver: &Driver, name: &str) -> Result<Option<Waiting>> {
+    let mut found = None;
     for id in ids() {
-        // the library complains aloud about a device without its file, which is none of ours
-        if !Path::new(&format!("{}/{id:04}.json", UblkCtrl::run_dir())).exists() {
-            continue;
-        }
-        let deadline = Instant::now() + PATIENCE;
-        while let Some((device, state)) = find(name, id) {
-            if state != sys::UBLK_S_DEV_LIVE {
-                tracing::info!(name, id, "removing what a killed server left of the device");
-                device
-                    .del_dev_async()
-                    .map_err(|e| Error::control("delete a dead device", name, e))?;
-                break;
+        let failed = |source| Error::driver("look at a device", name, source);
+        match settle(driver, name, id).map_err(failed)? {
+            State::Gone => {}
+            State::Waiting(waiting) if found.is_none() => found = Some(waiting),
+            State::Waiting(other) => {
+                tracing::warn!(name, node = %other.node().display(), "a second device of this name waits");
             }
-            if is_alive(device.dev_info().ublksrv_pid) || Instant::now() > deadline {
+            State::Served => {
                 return Err(Error::NameInUse {
                     name: name.to_owned(),
-                    device: PathBuf::from(device.get_bdev_path()),
+                    device: node(id),
                 });
             }
-            thread::sleep(RETRY);
         }
+    }
+    Ok(found)
+}
+
+/// Takes away a device that waits for a server: whoever uses it gets I/O errors.
+pub(crate) fn abandon(driver: &Driver, name: &str, waiting: &Waiting) -> Result<()> {
+    let id = waiting.id;
+    driver
+        .stop(id)
+        .map_err(|source| Error::driver("stop", name, source))?;
+    delete(driver, id).map_err(|source| Error::driver("delete", name, source))?;
+    tracing::warn!(name, node = %node(id).display(), "abandoned: its users get I/O errors");
+    Ok(())
+}
+
+/// Whether the device has a disk, and can get another server.
+pub(crate) fn outlives_its_server(driver: &Driver, id: u32) -> bool {
+    match driver.info(id) {
+        Ok(Some(info)) => {
+            u32::from(info.state) != sys::UBLK_S_DEV_DEAD
+                && info.flags & u64::from(sys::UBLK_F_USER_RECOVERY) != 0
+        }
+        _ => false,
+    }
+}
+
+fn is_quiesced(driver: &Driver, id: u32) -> std::io::Result<bool> {
+    let info = driver.info(id)?;
+    Ok(info.is_some_and(|info| u32::from(info.state) == sys::UBLK_S_DEV_QUIESCED))
+}
+
+/// What is left of a device.
+enum State {
+    /// Nothing of this name.
+    Gone,
+    Waiting(Waiting),
+    Served,
+}
+
+/// What the device `id` is, if it has the name, once the end of its server is through.
+fn settle(driver: &Driver, name: &str, id: u32) -> std::io::Result<State> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut told = false;
+    loop {
+        let info = driver.info(id)?;
+        let Some(info) = info.filter(|info| info.ublksrv_flags == mark(name)) else {
+            return Ok(State::Gone);
+        };
+        match u32::from(info.state) {
+            sys::UBLK_S_DEV_QUIESCED => return Waiting::of(driver, &info).map(State::Waiting),
+            sys::UBLK_S_DEV_DEAD => {
+                tracing::info!(name, id, "removing what is left of a dead device");
+                return delete(driver, id).map(|()| State::Gone);
+            }
+            _ if serves(info.ublksrv_pid, id) || Instant::now() > deadline => {
+                return Ok(State::Served);
+            }
+            _ if !told => {
+                tracing::info!(name, id, "waiting for the end of the device's last server");
+                told = true;
+            }
+            _ => {}
+        }
+        thread::sleep(RETRY);
+    }
+}
+
+/// Whether the process has the device's control file open. Its number alone says little: it may
+/// be another's by now, or that of this very process before it executed its program anew.
+fn serves(pid: i32, id: u32) -> bool {
+    let control = PathBuf::from(format!("/dev/ublkc{id}"));
+    match fs::read_dir(format!("/proc/{pid}/fd")) {
+        Ok(files) => files
+            .flatten()
+            .any(|file| fs::read_link(file.path()).is_ok_and(|path| path == control)),
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    }
+}
+
+/// Removes a device without a disk, and what the library has noted of it.
+fn delete(driver: &Driver, id: u32) -> std::io::Result<()> {
+    driver.delete(id)?;
+    match fs::remove_file(format!("{}/{id:04}.json", UblkCtrl::run_dir())) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            tracing::debug!(id, %error, "the note of a device stays behind");
+        }
+        _ => {}
     }
     Ok(())
 }
 
-/// The device `id` and its state, if it is there and has the name.
-fn find(name: &str, id: u32) -> Option<(UblkCtrl, u32)> {
-    let device = UblkCtrl::new_simple(i32::try_from(id).ok()?).ok()?;
-    let info = device.dev_info();
-    (info.ublksrv_flags == mark(name)).then(|| (device, u32::from(info.state)))
-}
-
-fn is_alive(pid: i32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+fn node(id: u32) -> PathBuf {
+    Path::new("/dev").join(format!("ublkb{id}"))
 }
 
 fn ids() -> Vec<u32> {

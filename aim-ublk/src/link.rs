@@ -56,6 +56,15 @@ impl Link {
     }
 }
 
+/// Removes the name of a device that another process has named, if it points to `device`.
+pub(crate) fn remove(name: &str, device: &Path) {
+    Link {
+        path: Path::new(DIRECTORY).join(name),
+        target: device.to_owned(),
+    }
+    .remove();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

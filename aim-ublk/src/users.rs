@@ -80,6 +80,24 @@ pub(crate) fn claim(device: &Path) -> Result<Claim> {
     }
 }
 
+/// Has what the users of the disk have written, and the kernel still holds, written to it.
+pub(crate) fn write_back(device: &Path, users: &[User]) {
+    for user in users {
+        let User::Mount(point) = user else { continue };
+        // the mount may be in the namespace of init, or in ours
+        let of_init = Path::new("/proc/1/root").join(point.strip_prefix("/").unwrap_or(point));
+        for point in [&of_init, point] {
+            if let Ok(folder) = File::open(point) {
+                let synced = rustix::fs::syncfs(&folder);
+                tracing::debug!(point = %point.display(), ?synced, "file system written back");
+            }
+        }
+    }
+    // whoever uses the disk without a file system
+    let synced = File::open(device).and_then(|disk| disk.sync_all());
+    tracing::debug!(device = %device.display(), ?synced, "disk written back");
+}
+
 /// Everyone who can be seen to use the disk or a partition of it, but this process.
 fn users(device: &Path) -> Result<Vec<User>> {
     let nodes = nodes(device)?;

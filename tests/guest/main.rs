@@ -9,6 +9,7 @@
 mod daemon;
 mod environment;
 mod filesystems;
+mod flush_boundaries;
 mod load;
 mod machine;
 mod pair;

@@ -15,8 +15,13 @@ const WALLS: &[(&str, &[&str], &[&str])] = &[
     ("aim-ublk", &["aim-core"], &["tokio", "russh", "clap"]),
     ("aim-remote", &["aim-core"], &["libublk", "clap"]),
     ("aim-cli", &["aim-core", "aim-ublk", "aim-remote"], &[]),
+    ("aim-nbd", &[], &["tokio", "libublk", "russh"]),
     ("aim-vm", &[], &["tokio", "libublk", "russh"]),
-    ("xtask", &["aim-vm"], &["tokio", "libublk", "russh"]),
+    (
+        "xtask",
+        &["aim-nbd", "aim-vm"],
+        &["tokio", "libublk", "russh"],
+    ),
 ];
 
 #[test]

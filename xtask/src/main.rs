@@ -1,9 +1,11 @@
-//! The commands that people and CI call: `cargo xtask vm | test | fuzz | demo | setup`.
+//! The commands that people and CI call: `cargo xtask vm | test | fuzz | demo | powercut | setup`.
 
 mod cargo;
 mod demo;
 mod fuzz;
+mod keys;
 mod outcome;
+mod powercut;
 mod progress;
 mod setup;
 mod test;
@@ -31,6 +33,8 @@ enum Task {
     Setup,
     /// Shows a disk being mirrored from one machine to another, and a power failure
     Demo,
+    /// Cuts the power of source and mirror at random moments, and looks what is left
+    Powercut(powercut::Options),
     /// Runs one command as root in a throw-away guest with a Debian kernel
     Vm(vm::Options),
     /// Runs every test: unit, documentation, integration, guest and a minute of fuzzing
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Setup => setup::packages().map(|()| Outcome::Success),
         Task::Demo => demo::run(),
+        Task::Powercut(options) => powercut::run(&options),
         Task::Vm(options) => vm::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),

@@ -82,6 +82,7 @@ pub(super) fn capture(
             bytes: ByteLen(config.seal_bytes),
             age: config.seal_after,
         },
+        compare: true,
         ..CaptureConfig::new(staging(config, &folder))
     };
     let started = Capture::start(&capture, spool, vec![Arc::new(disk)], SystemClock);

@@ -13,7 +13,8 @@ use std::time::Instant;
 use aim_core::capture::{Capture, CaptureState};
 use aim_core::cursor::Position;
 use aim_core::spool::SourceSpool;
-use aim_remote::ship::{ShipOptions, Shipper};
+use aim_remote::ship::{Rounds, ShipOptions, Shipper};
+use aim_remote::transport::Transport;
 use aim_ublk::{RunningDevice, Stopper};
 
 use super::meter::Meter;
@@ -74,8 +75,8 @@ impl Volume {
         };
         let options = ShipOptions::default();
         let shipper = match line(config) {
-            Line::Local(transport) => Shipper::start(spool.clone(), transport, options),
-            Line::Sftp(transport) => Shipper::start(spool.clone(), transport, options),
+            Line::Local(transport) => ship(&spool, transport, &capture, options),
+            Line::Sftp(transport) => ship(&spool, transport, &capture, options),
         }
         .map_err(|error| {
             Problem::new("can't start shipping")
@@ -210,6 +211,17 @@ impl Volume {
         let life = lock(&self.life);
         (life.stopping, life.ended.clone())
     }
+}
+
+/// Starts the shipper, which also carries what the capture asks of the mirror.
+fn ship<T: Transport>(
+    spool: &SourceSpool,
+    transport: T,
+    capture: &Capture,
+    options: ShipOptions,
+) -> std::io::Result<Shipper> {
+    let rounds = Rounds::new(spool.clone(), transport).comparing(capture.comparison());
+    Shipper::go_round(rounds, options)
 }
 
 /// Waits for the end of the device on a thread, then ends the capture: all is sealed then.

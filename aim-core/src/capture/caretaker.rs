@@ -257,7 +257,11 @@ impl Caretaker {
             .get()
             .saturating_sub(self.last_checkpoint.get());
         let hot = self.shared.gate.lock().extents.hot();
-        let wait = if hot < HOT_MAX { COOL_AFTER } else { COOL_SOONEST };
+        let wait = if hot < HOT_MAX {
+            COOL_AFTER
+        } else {
+            COOL_SOONEST
+        };
         if hot == 0 || u128::from(since) < wait.as_nanos() {
             return false;
         }

@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aim_core::cursor::MirrorCursor;
 use aim_core::device::BlockDevice;
@@ -16,7 +17,9 @@ use aim_tests::{MemFileSystem, Power, Series, SeriesFile, VolatileDevice};
 use super::receive::Mirror;
 
 const DEVICE_BYTES: u64 = 64 << 10;
-const FILES: usize = 4;
+/// Which files end in a group: a group of three files lies between two others.
+const IN_GROUP: [bool; 5] = [false, true, true, false, false];
+const FILES: usize = IN_GROUP.len();
 
 struct Host {
     power: Arc<Power>,
@@ -57,10 +60,13 @@ impl Source {
     fn new(seed: u64) -> Self {
         let identity = VolumeIdentity::generate(ByteLen(DEVICE_BYTES), 512);
         let mut series = Series::new(identity, seed);
-        let sealed = (0..FILES).map(|_| series.next_file(12)).collect();
+        let sealed = IN_GROUP.map(|in_group| match in_group {
+            true => series.next_file_in_group(8),
+            false => series.next_file(8),
+        });
         Self {
             series,
-            sealed,
+            sealed: sealed.to_vec(),
             received: FileNumber(0),
         }
     }
@@ -90,13 +96,28 @@ impl Source {
     }
 }
 
+/// Where the cursor says that the devices hold what is applied, they do, and it is no part of a
+/// group.
+fn assert_at_rest(source: &Source, host: &Host) {
+    let cursor = MirrorCursor::load(&*host.folder).unwrap();
+    let Some(cursor) = cursor.filter(MirrorCursor::is_settled) else {
+        return;
+    };
+    let content = host.device.durable_content();
+    let applied = |file: &&SeriesFile| file.position == cursor.applied;
+    match source.sealed.iter().find(applied) {
+        Some(file) => assert!(!file.position.is_in_group() && content == file.devices[0]),
+        None => assert!(content.iter().all(|byte| *byte == 0)),
+    }
+}
+
 /// Runs source and mirror in turns until all is applied or something fails.
 fn run(source: &mut Source, host: &Host) -> Result<(), Box<dyn std::error::Error>> {
     let spool = MirrorSpool::open(host.folder.clone())?;
     let cursor = Arc::new(spool.cursor()?);
     let devices: Vec<Arc<dyn BlockDevice>> = vec![host.device.clone()];
     let mut replay = Replay::new(spool.identity().clone(), devices, cursor.clone())?;
-    let mirror = Mirror::new(spool, cursor.clone());
+    let mirror = Mirror::new(spool, cursor.clone(), Duration::ZERO);
     let end = source.series.position();
     for _ in 0..3 * FILES {
         source.go_round(&host.folder)?;
@@ -128,6 +149,7 @@ fn nothing_is_lost_and_the_mirror_is_the_same_after_a_power_cut_at_any_step() {
                 continue;
             }
             host.lose_power(seed * 1000 + step);
+            assert_at_rest(&source, &host);
             let again = run(&mut source, &host);
             again.unwrap_or_else(|error| panic!("step {step}, seed {seed}: {error}"));
             let expected = &source.sealed[FILES - 1].devices[0];

@@ -8,10 +8,12 @@
 //!    applied between the two is seen as received, and not as missing.
 //! 2. Prove from the digests that the cursor speaks of *this* series, then remove the files that
 //!    it says are received. Only this removes a file.
-//! 3. In series order, put each waiting file that is not in the far `incoming/`, until it is time
+//! 3. Put what the capture asks of the mirror, and take what the mirror answers.
+//! 4. In series order, put each waiting file that is not in the far `incoming/`, until it is time
 //!    for the next round. One that had been there, and is neither received nor there any more,
 //!    was set aside by the mirror host: it is put again, after a look at whether it is whole here.
 
+mod compare;
 mod error;
 mod receipt;
 mod round;

@@ -1,9 +1,11 @@
 //! One round of shipping; the steps are those of the [module](super).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aim_core::capture::Comparison;
 use aim_core::cursor::{MirrorCursor, Position};
 use aim_core::failpoint::Failpoint;
 use aim_core::identity::VolumeIdentity;
@@ -12,6 +14,7 @@ use aim_core::spool::{Listing, SourceSpool, WaitingFile};
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
 use aim_core::units::FileNumber;
 
+use super::compare::Asked;
 use super::receipt::{open, proves_receipt};
 use super::status::{SetAside, Shared};
 use super::{ShipError, ShipStatus};
@@ -38,6 +41,8 @@ pub struct Rounds<T> {
     mirror_is_ours: bool,
     /// Files that were seen whole on the far side, and are not received yet.
     delivered: BTreeSet<FileNumber>,
+    comparison: Option<Arc<Comparison>>,
+    asked: Asked,
 }
 
 /// When the next round is due.
@@ -62,12 +67,28 @@ impl<T: Transport> Rounds<T> {
             shared,
             mirror_is_ours: false,
             delivered: BTreeSet::new(),
+            comparison: None,
+            asked: Asked::default(),
+        }
+    }
+
+    /// Also carries what the capture asks of the mirror, and the answers.
+    #[must_use]
+    pub fn comparing(self, comparison: Arc<Comparison>) -> Self {
+        Self {
+            comparison: Some(comparison),
+            ..self
         }
     }
 
     /// How it is going. What is in the way is for its owner to say.
     pub fn status(&self) -> ShipStatus {
         self.shared.snapshot()
+    }
+
+    /// Where the files are that wait.
+    pub(super) fn outgoing(&self) -> PathBuf {
+        self.spool.outgoing_folder().path()
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -99,6 +120,10 @@ impl<T: Transport> Rounds<T> {
         let sealed = self.spool.sealed()?;
         let waiting = self.take_receipts(&cursor, sealed)?;
         require_next(&cursor, sealed, &waiting)?;
+        let is_asking = match &self.comparison {
+            Some(comparison) => self.asked.carry(comparison, &self.transport).await?,
+            None => false,
+        };
         let mut set_aside = None;
         let mut files_put = 0;
         for file in &waiting {
@@ -119,7 +144,8 @@ impl<T: Transport> Rounds<T> {
         }
         match set_aside {
             Some(error) => Err(error),
-            None if waiting.is_empty() && cursor.applied == cursor.received => Ok(Next::Later),
+            None if is_asking || !waiting.is_empty() => Ok(Next::Soon),
+            None if cursor.applied == cursor.received => Ok(Next::Later),
             None => Ok(Next::Soon),
         }
     }

@@ -59,9 +59,17 @@ impl Shipper {
         transport: T,
         options: ShipOptions,
     ) -> io::Result<Self> {
+        Self::go_round(Rounds::new(spool, transport), options)
+    }
+
+    /// Starts to go these rounds.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn go_round<T: Transport>(mut rounds: Rounds<T>, options: ShipOptions) -> io::Result<Self> {
         let signal = Arc::new(Signal::default());
-        let outgoing = spool.outgoing_folder().path();
-        let mut rounds = Rounds::new(spool, transport);
+        let outgoing = rounds.outgoing();
         let shared = Arc::clone(rounds.shared());
         let thread = std::thread::Builder::new().name("aim-ship".to_owned());
         let thread = thread.spawn({

@@ -8,11 +8,18 @@
 //!                              disk  (the queue's own ring)
 //! ```
 
+mod crew;
 mod disk;
 mod executor;
 mod place;
 mod tag;
 mod thread;
 
+pub(crate) use crew::{Crew, QueueFailure};
 pub(crate) use disk::SLOT as DISK_SLOT;
-pub(crate) use thread::{Failure, Queue, spawn};
+pub(crate) use thread::{Failure, Queue, Stage};
+
+/// Entries of a queue's ring: each slot has one at a time, and there is the event file.
+pub(crate) fn ring_entries(depth: u16) -> u16 {
+    (depth + 1).next_power_of_two()
+}

@@ -5,14 +5,14 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 use aim_core::intercept::Interceptor;
-use io_uring::{opcode, types};
+use io_uring::{IoUring, opcode, types};
 use libublk::ctrl::UblkCtrl;
 use libublk::helpers::IoBuf;
-use libublk::io::{UblkDev, UblkQueue, with_task_io_ring_mut};
+use libublk::io::{UblkDev, UblkQueue, ublk_init_task_ring, with_task_io_ring_mut};
 use libublk::uring_async::{ublk_reap_io_events_with_update_queue, ublk_wake_task};
 
 use super::disk::{self, Disk};
@@ -22,24 +22,45 @@ use crate::control::Message;
 use crate::error::into_io;
 
 /// What a queue thread works on.
-#[derive(Clone)]
 pub(crate) struct Queue {
     pub(crate) number: u16,
-    pub(crate) dev: Arc<UblkDev>,
+    /// Request slots.
+    pub(crate) depth: u16,
     pub(crate) interceptor: Arc<dyn Interceptor>,
     /// Index of the device in its volume.
     pub(crate) device: u16,
     /// Size of the device in bytes.
     pub(crate) size: u64,
-    /// Where it reports that it is ready, that it failed, and that it has ended.
+    /// What it has to wait for; where nobody gives orders any more, it ends.
+    pub(crate) orders: Receiver<Order>,
+    /// Where it reports how far it is, that it failed, and that it has ended.
     pub(crate) reports: Sender<Message>,
+}
+
+/// What a queue thread is told to do next.
+pub(crate) enum Order {
+    /// Open its queue of this device.
+    SetUp(Arc<UblkDev>),
+    /// Hand the slots to the driver, and serve what comes.
+    Fetch,
+}
+
+/// How far the start of a queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The thread has what it needs, but for the device.
+    Prepared,
+    /// Its queue is open.
+    SetUp,
+    /// All slots are with the driver.
+    Fetching,
 }
 
 /// Why a queue can't go on: what failed, and how.
 pub(crate) type Failure = (&'static str, io::Error);
 
-/// Starts the thread of a queue. It reports [`Message::QueueReady`] once every fetch is with the
-/// driver, or [`Message::QueueFailed`], and in the end [`Message::QueueEnded`].
+/// Starts the thread of a queue. It reports each [`Stage`] that it comes to, or
+/// [`Message::QueueFailed`], and in the end [`Message::QueueEnded`].
 pub(crate) fn spawn(name: &str, queue: Queue) -> io::Result<JoinHandle<()>> {
     let name = format!("{name}-q{}", queue.number);
     thread::Builder::new().name(name).spawn(move || {
@@ -70,6 +91,11 @@ fn report(queue: &Queue, message: Message) {
     }
 }
 
+fn reach(queue: &Queue, stage: Stage, thread: libc::pid_t) {
+    let number = queue.number;
+    report(queue, Message::QueueReached(number, stage, thread));
+}
+
 fn fail(queue: &Queue, operation: &'static str, source: io::Error) {
     tracing::error!(queue = queue.number, error = %source, "queue failed: {operation}");
     let number = queue.number;
@@ -79,7 +105,12 @@ fn fail(queue: &Queue, operation: &'static str, source: io::Error) {
 fn run(queue: &Queue) -> Result<(), Failure> {
     let thread = UblkCtrl::init_queue_thread();
     assert_io_flusher().map_err(|e| ("become exempt from writeback (PR_SET_IO_FLUSHER)", e))?;
-    let ublk = UblkQueue::new(queue.number, &queue.dev).map_err(|e| ("set up", into_io(e)))?;
+    make_ring(queue.depth).map_err(|e| ("make its ring", e))?;
+    reach(queue, Stage::Prepared, thread);
+    let Ok(Order::SetUp(dev)) = queue.orders.recv() else {
+        return Ok(());
+    };
+    let ublk = UblkQueue::new(queue.number, &dev).map_err(|e| ("set up", into_io(e)))?;
     let slots = Slots {
         queue: &ublk,
         interceptor: &*queue.interceptor,
@@ -87,7 +118,7 @@ fn run(queue: &Queue) -> Result<(), Failure> {
         registered: IoBuf::new(4096),
         device: queue.device,
         size: queue.size,
-        capacity: queue.dev.dev_info.max_io_buf_bytes as usize,
+        capacity: dev.dev_info.max_io_buf_bytes as usize,
     };
     let closing = Cell::new(false);
     let failure = RefCell::new(None);
@@ -109,6 +140,12 @@ fn run(queue: &Queue) -> Result<(), Failure> {
             .chain(std::iter::once(listen))
     })
     .map_err(|e| ("make an event file", e.into()))?;
+    // everything is put into the ring, and the kernel sees none of it yet
+    executor.run_ready();
+    reach(queue, Stage::SetUp, thread);
+    let Ok(Order::Fetch) = queue.orders.recv() else {
+        return Ok(());
+    };
     let outcome = drive(
         queue,
         &ublk,
@@ -127,6 +164,21 @@ fn run(queue: &Queue) -> Result<(), Failure> {
     outcome
 }
 
+/// Makes the ring of this thread, which the library then finds.
+fn make_ring(depth: u16) -> io::Result<()> {
+    let entries = super::ring_entries(depth);
+    let ring = IoUring::builder()
+        .setup_cqsize(u32::from(entries) * 2)
+        .setup_coop_taskrun()
+        .build(entries.into())?;
+    ublk_init_task_ring(|cell| {
+        // a fresh thread has none
+        let _ = cell.set(RefCell::new(ring));
+        Ok(())
+    })
+    .map_err(into_io)
+}
+
 /// Runs the tasks: first until every fetch is with the driver, then until the device is stopped.
 fn drive(
     queue: &Queue,
@@ -137,19 +189,18 @@ fn drive(
     closing: &Cell<bool>,
     failure: &RefCell<Option<io::Error>>,
 ) -> Result<(), Failure> {
-    executor.run_ready();
     // a fetch that the driver refuses comes back at once; the device would never start
     turn(ublk, |wait| wait(0))?;
     executor.run_ready();
     if let Some(error) = failure.take() {
         return Err(("fetch requests", error));
     }
-    report(queue, Message::QueueReady(queue.number, thread));
+    reach(queue, Stage::Fetching, thread);
     while !(0..bell).all(|task| executor.is_finished(task)) {
         turn(ublk, |wait| executor.sleep(wait))?;
         executor.run_ready();
         if let Some(error) = failure.take() {
-            // the kernel fails what this thread still owes when its ring is closed
+            // the kernel gives back what this thread still owes when its ring is closed
             return Err(("commit a request", error));
         }
     }

@@ -9,4 +9,5 @@ mod limits;
 mod names;
 mod pressure;
 mod ranges;
+mod server;
 mod stop;

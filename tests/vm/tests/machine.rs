@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use aim_nbd::{Cut, Power, Server};
 use aim_vm::{Disk, Exit, Guest, Kernel, KernelImage, Link, cache_folder};
 
 fn image() -> KernelImage {
@@ -89,6 +90,35 @@ fn what_was_written_to_a_file_disk_survives_a_power_cut() {
             .expect("the disk")
             .starts_with(b"precious\n")
     );
+}
+
+#[test]
+fn what_was_not_flushed_is_lost_with_the_power_where_the_disk_has_a_cache() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = folder.path().join("disk.raw");
+    std::fs::write(&image, vec![b'-'; 1 << 20]).expect("a disk");
+    let power = Power::new();
+    let server = Server::start(&image, &folder.path().join("socket"), &power).expect("a server");
+    let (out, shown) = channel();
+    let script = "put() { head -c 512 /dev/zero | tr '\\0' $1 |
+                      dd of=/dev/vda bs=512 seek=$2 oflag=direct status=none $3; }
+                  put a 0 conv=fsync; put b 0; put b 1; echo done
+                  dd if=/dev/vda bs=1024 count=1 iflag=direct status=none; sleep 1000";
+    let guest = guest(script).disk(Disk::Drive(server.drive()));
+    let mut running = guest.spawn(Sending(out), io::stderr()).expect("a guest");
+    let mut said = Vec::new();
+    while said.len() < 5 + 1024 {
+        said.extend(shown.recv().expect("the guest lives"));
+    }
+    assert_eq!(said[5..], [b'b'; 1024], "it reads what it wrote");
+    power.cut();
+    running.power_cut().expect("it can be killed");
+    running.wait().expect("an end");
+    let lost = server.power_cut(Cut::LosesAll).expect("room").lost;
+    assert_eq!(lost, 2);
+    let left = std::fs::read(&image).expect("the disk");
+    assert_eq!(left[..512], [b'a'; 512]);
+    assert_eq!(left[512..], [b'-'; (1 << 20) - 512]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use aim_vm::cache_folder;
 use tempfile::TempDir;
 
 use crate::cargo::workspace;
+use crate::keys::make_keys;
 use crate::outcome::Result;
 
 /// Size of the mirrored disk, bytes.
@@ -35,12 +36,8 @@ impl Folder {
         for disk in ["source.img", "mirror.img"] {
             File::create(path.join(disk))?.set_len(DISK_BYTES)?;
         }
-        for key in ["host_key", "user_key"] {
-            make_key(&path.join(key))?;
-        }
-        let host_key = fs::read_to_string(path.join("host_key.pub"))?;
         let mirror = ADDRESSES[1].trim_end_matches("/24");
-        fs::write(path.join("known_hosts"), format!("{mirror} {host_key}"))?;
+        make_keys(path, mirror)?;
         fs::write(path.join("source.toml"), source_config(path, mirror))?;
         fs::write(path.join("mirror.toml"), MIRROR_CONFIG)?;
         let files = store_tree(path)?;
@@ -86,17 +83,6 @@ fn source_config(path: &Path, mirror: &str) -> String {
          key = \"{path}/user_key\"\n\
          known_hosts = \"{path}/known_hosts\"\n"
     )
-}
-
-fn make_key(path: &Path) -> Result<()> {
-    let status = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-C", "demo", "-f"])
-        .arg(path)
-        .status()?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(format!("ssh-keygen for {}: {status}", path.display()).into()),
-    }
 }
 
 /// Copies the project's own sources to `tree` and their checksums to `manifest`, as `sha256sum`
