@@ -148,7 +148,7 @@ impl Power {
         }
         let failing = state.fail_at.filter(|(at, _)| *at == now);
         let failing = failing.map(|(_, kind)| kind);
-        match failing.or(state.fails_now(label)).or(state.broken) {
+        match failing.or_else(|| state.fails_now(label)).or(state.broken) {
             Some(kind) => Step::Fail(io::Error::new(
                 kind,
                 format!("injected at step {now}, {label}"),

@@ -13,5 +13,6 @@ mod volume;
 pub(crate) use control::{Control, ask};
 pub(crate) use isolation::isolate;
 pub(crate) use lock::RunLock;
+pub(crate) use mirror::difference_message;
 pub(crate) use report::{MirrorReport, Report, State, VolumeReport};
 pub(crate) use serve::Service;
