@@ -9,4 +9,4 @@ mod signature;
 pub(crate) use device::{DeviceFacts, inspect};
 pub(crate) use graph::{DiskGraph, store_of};
 pub(crate) use mounts::MountTable;
-pub(crate) use placement::check as check_placement;
+pub(crate) use placement::{check as check_placement, warnings as placement_warnings};

@@ -17,7 +17,7 @@ use super::signal::Rest;
 use super::staged::staged_record;
 use super::{CaptureState, OnFull, SeriesError, Wanted, status};
 use crate::format::Kind;
-use crate::units::{Lsn, Timestamp};
+use crate::units::{ByteLen, Lsn, Timestamp};
 
 /// Payload bytes taken into one write.
 const BATCH_BYTES: u64 = 1 << 20;
@@ -190,6 +190,7 @@ impl Drain {
                         "the disk failed a {kind:?}: what it holds there will be copied"
                     );
                     self.shared.gate.group_begun(Some(captured.lsn));
+                    self.shared.progress().copied = ByteLen(0);
                     is_in_group = true;
                     Kind::GroupBegin { hole: false }
                 }
@@ -339,6 +340,9 @@ impl Drain {
         self.series.close()?;
         if self.series.take_damage() {
             self.shared.want_resync(&[Wanted::All]);
+        }
+        if self.series.open_group() == Lsn(0) {
+            self.shared.progress().copied = ByteLen(0);
         }
         let gate = &self.shared.gate;
         let first = self.series.last().next();

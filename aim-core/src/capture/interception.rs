@@ -10,9 +10,10 @@ use super::gate::{Gate, Group};
 use super::record::{Captured, RecordTable, Stage};
 use super::signal::DrainSignal;
 use super::staging::Staging;
+use super::verify::Passes;
 use super::worker::{Bell, Threads};
 use super::{
-    CaptureState, CaptureStatus, Comparison, ResyncStatus, SourceDisk, StagingConfig, VerifyStatus,
+    CaptureState, CaptureStatus, Comparison, ResyncStatus, SourceDisk, StagingConfig,
 };
 use crate::clock::Clock;
 use crate::cursor::Position;
@@ -68,7 +69,7 @@ pub(super) struct Progress {
     pub(super) sealed: Position,
     pub(super) oldest_unsealed: Option<Timestamp>,
     pub(super) copied: ByteLen,
-    pub(super) verify: VerifyStatus,
+    pub(super) verify: Passes,
     pub(super) stop: Stop,
 }
 
@@ -144,7 +145,7 @@ impl Capture {
                 copied: progress.copied,
                 unreadable,
             }),
-            verify: progress.verify,
+            verify: progress.verify.status(),
             map_trouble: progress.map_trouble.clone(),
             hot,
             captured,
@@ -167,27 +168,16 @@ impl Capture {
         self.shared.want_resync(wanted);
     }
 
-    /// Starts a pass of verification over all of the volume, if none is under way: digests of all
-    /// ranges go into the series, and the mirror compares. Returns at once;
-    /// [`CaptureStatus::verify`] tells how it goes.
-    pub fn request_verify(&self) {
-        let total = self
-            .shared
-            .disks
-            .iter()
-            .map(|disk| disk.bytes().get())
-            .sum();
-        let mut progress = self.shared.progress();
-        if !progress.verify.is_running {
-            progress.verify = VerifyStatus {
-                covered: ByteLen(0),
-                total: ByteLen(total),
-                is_running: true,
-                ..progress.verify
-            };
-        }
-        drop(progress);
+    /// Wants a pass of verification over all of the volume: digests of all ranges go into the
+    /// series, and the mirror compares. Returns at once; [`CaptureStatus::verify`] tells how it
+    /// goes.
+    ///
+    /// Gives the number of a pass that begins after this call: once so many
+    /// [`passes`](super::VerifyStatus::passes) are complete, everything was digested since.
+    pub fn request_verify(&self) -> u64 {
+        let pass = self.shared.progress().verify.ask();
         self.shared.caretaker_bell.ring();
+        pass
     }
 
     /// Ends the capture cleanly: everything captured is drained, synced and sealed.

@@ -41,7 +41,7 @@ mod worker;
 
 pub use comparison::Comparison;
 pub use config::{CaptureConfig, JournalPolicy, OnFull, Rates, SealPolicy};
-pub use extents::{ExtentMap, Initial, MapError};
+pub use extents::{ExtentMap, Initial, MapError, MapFacts};
 pub use interception::{Capture, NotDrained, Wanted};
 pub use mirrored::MirroredDevice;
 pub use series_error::SeriesError;

@@ -23,10 +23,11 @@ use super::record::RecordTable;
 use super::series::{Series, TakenUp};
 use super::signal::DrainSignal;
 use super::staging::Staging;
+use super::verify::Passes;
 use super::worker::{Threads, Workers};
 use super::{
     Capture, CaptureConfig, CaptureState, Comparison, SeriesError, SourceDisk, StagingConfig,
-    VerifyStatus, leftover, status,
+    leftover, status,
 };
 use crate::clock::Clock;
 use crate::request::Request;
@@ -324,7 +325,7 @@ fn share(
             sealed: series.sealed(),
             oldest_unsealed: None,
             copied: ByteLen(0),
-            verify: VerifyStatus::default(),
+            verify: Passes::default(),
             stop: Stop::No,
         }),
         disks,

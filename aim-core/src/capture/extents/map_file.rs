@@ -415,6 +415,9 @@ mod tests {
         let loaded = MapFile::load(&*folder, &volume).unwrap();
         assert_eq!(loaded.state, MapState::Tracking);
         assert_eq!(Extents::new(&volume, 12, loaded.bits).needed(), 2);
+        let facts = ExtentMap::facts(&*folder, &volume).unwrap();
+        assert_eq!((facts.needed.0, facts.hot.0), (8192, 0));
+        assert!(facts.is_tracking);
     }
 
     #[test]
