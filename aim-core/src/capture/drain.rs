@@ -10,9 +10,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::gate::Mode;
-use super::interception::{NotDrained, Shared, Stop, URGENT_BYTES};
+use super::interception::NotDrained;
 use super::record::{Captured, Stage};
 use super::series::Series;
+use super::shared::{Shared, Stop, URGENT_BYTES};
 use super::signal::Rest;
 use super::staged::staged_record;
 use super::{CaptureState, OnFull, SeriesError, Wanted, status};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::caretaker::Caretaker;
 use super::extents::{Changes, MapFile, MapState};
 use super::gate::Mode;
-use super::interception::Shared;
+use super::shared::Shared;
 use super::status::with_causes;
 use crate::units::Timestamp;
 

@@ -30,12 +30,14 @@ mod rescue;
 mod room;
 mod series;
 mod series_error;
+mod shared;
 mod signal;
 mod source_disk;
 mod staged;
 mod staging;
 mod start;
 mod status;
+mod take_up;
 mod verify;
 mod worker;
 

@@ -1,7 +1,8 @@
 //! What an extent map says while no capture runs.
 
 use super::MapError;
-use super::map_file::{ExtentMap, MapFile, MapState};
+use super::map_file::{ExtentMap, MapFile};
+use super::map_header::MapState;
 use super::table::Extents;
 use crate::fs::Directory;
 use crate::identity::VolumeIdentity;

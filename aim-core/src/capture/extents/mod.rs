@@ -11,10 +11,12 @@
 
 mod facts;
 mod map_file;
+mod map_header;
 mod sector;
 mod table;
 
 pub use facts::MapFacts;
 pub use map_file::{ExtentMap, Initial, MapError};
-pub(super) use map_file::{Loaded, MapFile, MapState};
+pub(super) use map_file::{Loaded, MapFile};
+pub(super) use map_header::MapState;
 pub(super) use table::{Changes, Extent, Extents, Guarantee};
