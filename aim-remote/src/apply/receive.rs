@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aim_core::cursor::{MirrorCursorFile, Position};
+use aim_core::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use aim_core::journal::{FileName, ReadError, VerifiedFile, check_link, check_volume};
 use aim_core::replay::{Replay, Run};
 use aim_core::spool::{Listing, MirrorSpool, WaitingFile};
@@ -180,11 +180,13 @@ impl Mirror {
         None
     }
 
-    /// The run that was kept, or a new one. Only the applier moves `applied`, or `received` back,
-    /// and it keeps no run when it does: so a kept one still holds.
-    pub(super) fn planned(&self, replay: &Replay) -> Run {
+    /// The run that was kept, if it still is one behind what is applied and received.
+    pub(super) fn planned(&self, replay: &Replay, cursor: &MirrorCursor) -> Run {
         let kept = self.lock_planned().take();
-        kept.unwrap_or_else(|| replay.start_run())
+        let still_holds =
+            |run: &Run| run.start() == cursor.applied && run.reached().file <= cursor.received.file;
+        kept.filter(still_holds)
+            .unwrap_or_else(|| replay.start_run())
     }
 
     pub(super) fn keep_planned(&self, run: Run) {

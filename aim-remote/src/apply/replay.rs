@@ -16,7 +16,7 @@ impl Mirror {
         let cursor = self.cursor.get();
         // also what was applied before a crash and not yet removed
         self.spool.remove_applied(cursor.applied)?;
-        let mut run = self.planned(replay);
+        let mut run = self.planned(replay, &cursor);
         if let Err(fault) = self.plan(replay, &mut run, &cursor) {
             return self.mend(&run, fault);
         }
