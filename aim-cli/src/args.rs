@@ -49,6 +49,10 @@ pub(crate) enum Command {
     Run(ConfigArgs),
     /// Show how far each volume and mirror is
     Status(StatusArgs),
+    /// Have the running aim execute its program file anew, while the devices are in use
+    Upgrade(UpgradeArgs),
+    /// Take away a device that no aim serves any more: what waits for it gets I/O errors
+    Abandon(AbandonArgs),
     /// Wait until all that was captured so far is applied on the mirror
     Wait(WaitArgs),
     /// Look at, check and apply journal files, without any daemon
@@ -83,6 +87,21 @@ pub(crate) struct StatusArgs {
     /// Show it again every second, until interrupted
     #[arg(long, short)]
     pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Give up waiting for the new program after this long, such as 30s or 5m
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    pub(crate) timeout: Span,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AbandonArgs {
+    /// The volume whose device waits, whether it is in the configuration or not
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
 
@@ -21,7 +21,8 @@ pub(crate) struct Failure {
 }
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Problem {
     /// What is wrong, in one line.
     pub(crate) what: String,
@@ -178,6 +179,17 @@ impl Failure {
         text
     }
 
+    /// From what another aim printed with `--json`; `None` if it is something else.
+    pub(crate) fn from_json(text: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Line {
+            exit: Exit,
+            problems: Vec<Problem>,
+        }
+        let Line { exit, problems } = serde_json::from_str(text).ok()?;
+        (!problems.is_empty()).then_some(Self { exit, problems })
+    }
+
     /// One line of JSON for `--json`.
     pub(crate) fn to_json(&self) -> String {
         #[derive(Serialize)]
@@ -222,5 +234,7 @@ mod tests {
         assert_eq!(value["exit_code"], 11);
         assert_eq!(value["exit"], "busy");
         assert_eq!(value["problems"][0]["where"], "here");
+        assert_eq!(Failure::from_json(&failure.to_json()), Some(failure));
+        assert_eq!(Failure::from_json("Segmentation fault"), None);
     }
 }

@@ -56,6 +56,8 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Init(args) => command::init(&args, &output),
         Command::Run(_) => Ok(Exit::Success),
         Command::Status(args) => command::status(&args, &output),
+        Command::Upgrade(args) => command::upgrade(&args, &output),
+        Command::Abandon(args) => command::abandon(&args, &output),
         Command::Wait(args) => command::wait(&args, &output),
         Command::Journal(args) => command::journal(&args, &output),
     }

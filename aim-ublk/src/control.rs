@@ -55,6 +55,8 @@ pub(crate) struct Started {
     pub(crate) queues: u16,
     /// It was there already, and waited for a server.
     pub(crate) taken_over: bool,
+    /// The driver keeps it for a successor when this process ends.
+    pub(crate) outlives_its_process: bool,
 }
 
 /// Runs a device from start to end. Says how the start went through `started`; what it returns

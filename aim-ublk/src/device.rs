@@ -164,6 +164,11 @@ impl RunningDevice {
         self.started.taken_over
     }
 
+    /// Whether it waits for a successor when this process ends; else it ends with it.
+    pub fn outlives_its_process(&self) -> bool {
+        self.started.outlives_its_process
+    }
+
     /// Lets go of the device without stopping it. It serves as long as this process does; then it
     /// waits for a successor.
     pub fn leave(mut self) {

@@ -42,4 +42,5 @@ pub use config::DeviceConfig;
 pub use device::{RunningDevice, Stopper, UblkDevice};
 pub use error::{Error, Result};
 pub use leftover::Waiting;
+pub use link::path_of;
 pub use users::User;

@@ -10,6 +10,11 @@ use crate::error::{Error, Result};
 /// Where the names live.
 pub(crate) const DIRECTORY: &str = "/dev/aim";
 
+/// The stable name of the device that is called `name`, whether it is there or not.
+pub fn path_of(name: &str) -> PathBuf {
+    Path::new(DIRECTORY).join(name)
+}
+
 /// A name under [`DIRECTORY`] that points to a device node.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -59,7 +64,7 @@ impl Link {
 /// Removes the name of a device that another process has named, if it points to `device`.
 pub(crate) fn remove(name: &str, device: &Path) {
     Link {
-        path: Path::new(DIRECTORY).join(name),
+        path: path_of(name),
         target: device.to_owned(),
     }
     .remove();

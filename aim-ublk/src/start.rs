@@ -195,12 +195,14 @@ impl Device {
         let link = Link::make(directory, &self.plan.config.name, &self.node)?;
         let path = link.path().to_owned();
         self.link = Some(link);
+        let info = &self.dev.dev_info;
         Ok(Started {
             path,
             node: self.node.clone(),
-            id: self.dev.dev_info.dev_id,
-            queues: self.dev.dev_info.nr_hw_queues,
+            id: info.dev_id,
+            queues: info.nr_hw_queues,
             taken_over,
+            outlives_its_process: info.flags & u64::from(sys::UBLK_F_USER_RECOVERY) != 0,
         })
     }
 

@@ -1,15 +1,19 @@
 //! The subcommands, one file each.
 
+mod abandon;
 mod config_check;
 mod init;
 mod journal;
 mod run;
 mod status;
+mod upgrade;
 mod wait;
 
+pub(crate) use abandon::abandon;
 pub(crate) use config_check::config_check;
 pub(crate) use init::init;
 pub(crate) use journal::journal;
 pub(crate) use run::run;
 pub(crate) use status::status;
+pub(crate) use upgrade::upgrade;
 pub(crate) use wait::wait;

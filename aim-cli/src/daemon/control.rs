@@ -4,14 +4,13 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::report::Report;
 use crate::exit::Exit;
-use crate::failure::{Outcome, Problem};
+use crate::failure::{Failure, Outcome, Problem};
 
 /// Longest request line.
 const REQUEST_BYTES_MAX: u64 = 4096;
@@ -19,11 +18,23 @@ const REQUEST_BYTES_MAX: u64 = 4096;
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 /// A peer that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A new program file is tried before it is executed.
+const HANDOVER_PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 enum Request {
     Status,
+    Upgrade,
+}
+
+/// What the daemon does when it is asked.
+pub(crate) trait Answers: Send + Sync + 'static {
+    /// How everything is.
+    fn report(&self) -> Report;
+
+    /// Hands over to the program file; returns only where something is in the way.
+    fn hand_over(&self) -> Failure;
 }
 
 /// Answers on the socket, on a thread of its own, until it is dropped.
@@ -34,21 +45,17 @@ pub(crate) struct Control {
 
 impl Control {
     /// Opens the socket. The run lock must be held: a socket that is there already is a leftover.
-    pub(crate) fn start(
-        path: PathBuf,
-        report: impl Fn() -> Report + Send + Sync + 'static,
-    ) -> Outcome<Self> {
+    pub(crate) fn start(path: PathBuf, answers: impl Answers) -> Outcome<Self> {
         let listener = listen(&path).map_err(|error| {
             Problem::new("can't open the control socket")
                 .at(path.display())
                 .io(&error)
         })?;
-        let report = Arc::new(report);
         let started = std::thread::Builder::new()
             .name("aim-control".to_owned())
             .spawn(move || {
                 for stream in listener.incoming() {
-                    let served = stream.and_then(|stream| serve(&stream, &*report));
+                    let served = stream.and_then(|stream| serve(&stream, &answers));
                     if let Err(error) = served {
                         tracing::debug!(%error, "a control connection ended early");
                     }
@@ -78,13 +85,15 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn serve(stream: &UnixStream, report: &dyn Fn() -> Report) -> io::Result<()> {
+fn serve(stream: &UnixStream, answers: &dyn Answers) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
     let mut answer = match serde_json::from_str(&line) {
-        Ok(Request::Status) => serde_json::to_string(&report())?,
+        Ok(Request::Status) => serde_json::to_string(&answers.report())?,
+        // otherwise the connection ends with this program
+        Ok(Request::Upgrade) => answers.hand_over().to_json(),
         Err(error) => serde_json::json!({ "error": error.to_string() }).to_string(),
     };
     answer.push('\n');
@@ -94,38 +103,87 @@ fn serve(stream: &UnixStream, report: &dyn Fn() -> Report) -> io::Result<()> {
 
 /// Asks the daemon behind `path` how it is; `None` if none is there.
 pub(crate) fn ask(path: &Path) -> Outcome<Option<Report>> {
-    match converse(path) {
+    let answer = converse(path, &Request::Status, PATIENCE).and_then(|answer| {
+        let report = serde_json::from_str(&answer)?;
+        Ok(report)
+    });
+    match answer {
         Ok(report) => Ok(Some(report)),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),
-            io::ErrorKind::PermissionDenied => Err(Problem::new("may not ask the daemon")
-                .at(path.display())
-                .hint("run as the user that `aim run` runs as, usually root")
-                .exit(Exit::Auth)),
-            _ => Err(Problem::new("the daemon does not answer")
-                .at(path.display())
-                .hint("its log says more; is it of the same version?")
-                .io(&error)),
-        },
+        Err(error) if is_absence(&error) => Ok(None),
+        Err(error) => Err(no_answer(path, &error)),
     }
 }
 
-fn converse(path: &Path) -> io::Result<Report> {
+/// Has the daemon behind `path` hand over to its program file. Returns when the old program has
+/// ended; `false` if none is there.
+///
+/// # Errors
+///
+/// What is in the way, in the daemon's words.
+pub(crate) fn hand_over(path: &Path) -> Outcome<bool> {
+    match converse(path, &Request::Upgrade, HANDOVER_PATIENCE) {
+        Ok(answer) if answer.is_empty() => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(true),
+        Err(error) if is_absence(&error) => Ok(false),
+        Err(error) => Err(no_answer(path, &error)),
+        Ok(answer) => Err(Failure::from_json(&answer).unwrap_or_else(|| {
+            let mut problem = Problem::new("the daemon can't be upgraded").at(path.display());
+            problem.causes.push(answer.trim().to_owned());
+            problem
+                .hint("is it of an older version? stop it, and start the new one")
+                .exit(Exit::Failed)
+        })),
+    }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+    )
+}
+
+fn no_answer(path: &Path, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return Problem::new("may not ask the daemon")
+            .at(path.display())
+            .hint("run as the user that `aim run` runs as, usually root")
+            .exit(Exit::Auth);
+    }
+    Problem::new("the daemon does not answer")
+        .at(path.display())
+        .hint("its log says more; is it of the same version?")
+        .io(error)
+}
+
+fn converse(path: &Path, request: &Request, patience: Duration) -> io::Result<String> {
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut line = serde_json::to_string(&Request::Status)?;
+    let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-    Ok(serde_json::from_str(&answer)?)
+    Ok(answer)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::report::{DaemonReport, State, VolumeReport};
     use super::*;
+
+    struct Told(Report);
+
+    impl Answers for Told {
+        fn report(&self) -> Report {
+            self.0.clone()
+        }
+
+        fn hand_over(&self) -> Failure {
+            Problem::new("not now").at("here").exit(Exit::Busy)
+        }
+    }
 
     #[test]
     fn a_question_is_answered_and_a_leftover_socket_replaced() {
@@ -140,6 +198,7 @@ mod tests {
                 running: true,
                 pid: Some(7),
                 version: None,
+                started: None,
             },
             volumes: vec![VolumeReport {
                 name: "data".to_owned(),
@@ -149,18 +208,20 @@ mod tests {
             }],
             mirrors: Vec::new(),
         };
-        let told = report.clone();
-        let control = Control::start(path.clone(), move || told.clone()).unwrap();
+        let control = Control::start(path.clone(), Told(report.clone())).unwrap();
         assert_eq!(ask(&path), Ok(Some(report)));
+        let refused = hand_over(&path).unwrap_err();
+        assert_eq!(refused, Told(Report::default()).hand_over());
         drop(control);
         assert!(!path.exists());
+        assert_eq!(hand_over(&path), Ok(false));
     }
 
     #[test]
     fn nonsense_gets_an_error_and_does_no_harm() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("aim.sock");
-        let _control = Control::start(path.clone(), Report::default).unwrap();
+        let _control = Control::start(path.clone(), Told(Report::default())).unwrap();
         let mut stream = UnixStream::connect(&path).unwrap();
         stream.write_all(b"{\"request\":\"dance\"}\n").unwrap();
         let mut answer = String::new();

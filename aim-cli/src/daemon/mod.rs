@@ -1,18 +1,25 @@
 //! The running program: volumes and mirrors side by side, and the socket that tells of them.
 
 mod control;
+mod handover;
 mod isolation;
 mod lock;
 mod meter;
 mod mirror;
+pub(crate) mod notify;
+mod program;
 mod report;
 mod serve;
 mod start;
 mod volume;
 
-pub(crate) use control::{Control, ask};
+pub(crate) use control::{Answers, Control, ask, hand_over};
+pub(crate) use handover::Handover;
 pub(crate) use isolation::isolate;
 pub(crate) use lock::RunLock;
 pub(crate) use mirror::difference_message;
+pub(crate) use program::Program;
+#[cfg(test)]
+pub(crate) use report::DaemonReport;
 pub(crate) use report::{MirrorReport, Report, State, VolumeReport};
 pub(crate) use serve::Service;

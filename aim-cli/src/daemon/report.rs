@@ -17,6 +17,8 @@ pub(crate) struct DaemonReport {
     pub(crate) running: bool,
     pub(crate) pid: Option<u32>,
     pub(crate) version: Option<String>,
+    /// When this program was executed; a new version in the same process has a new time.
+    pub(crate) started: Option<String>,
 }
 
 /// How a volume or mirror is.

@@ -4,11 +4,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use aim_core::clock::{Clock, SystemClock};
+use aim_core::units::Timestamp;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
 use super::mirror::Mirror;
 use super::report::{DaemonReport, MirrorReport, Report, State, VolumeReport};
 use super::volume::Volume;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::time::rfc3339;
 
 /// Between two samples of the time latency, and between two tries to stop.
 const TICK: Duration = Duration::from_millis(200);
@@ -20,6 +25,7 @@ const SHIP_PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Service {
     volumes: Vec<Slot<Volume, VolumeReport>>,
     mirrors: Vec<Slot<Mirror, MirrorReport>>,
+    started: Timestamp,
 }
 
 #[derive(Debug)]
@@ -72,7 +78,11 @@ impl Service {
         }
         match failures.len() == volumes.len() + mirrors.len() {
             true => Err(failures.swap_remove(0)),
-            false => Ok(Arc::new(Self { volumes, mirrors })),
+            false => Ok(Arc::new(Self {
+                volumes,
+                mirrors,
+                started: SystemClock.now(),
+            })),
         }
     }
 
@@ -83,19 +93,47 @@ impl Service {
                 running: true,
                 pid: Some(std::process::id()),
                 version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+                started: Some(rfc3339(self.started)),
             },
             volumes: self.volumes.iter().map(Slot::volume_report).collect(),
             mirrors: self.mirrors.iter().map(Slot::mirror_report).collect(),
         }
     }
 
-    /// Runs until the first signal.
-    pub(crate) fn run(&self, signals: &Receiver<i32>) {
+    /// Runs until the next signal, and gives it.
+    pub(crate) fn run(&self, signals: &Receiver<i32>) -> i32 {
         loop {
             match signals.recv_timeout(TICK) {
                 Err(RecvTimeoutError::Timeout) => self.sample(),
-                Ok(_) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(signal) => return signal,
+                Err(RecvTimeoutError::Disconnected) => return SIGTERM,
             }
+        }
+    }
+
+    /// The volumes whose devices are live.
+    pub(crate) fn live_volumes(&self) -> Vec<&str> {
+        let live = self.volumes().filter(|volume| !volume.has_ended());
+        live.map(Volume::name).collect()
+    }
+
+    /// Whether every live device waits for a successor once this process has ended.
+    pub(crate) fn outlives_its_process(&self) -> bool {
+        let mut live = self.volumes().filter(|volume| !volume.has_ended());
+        live.all(Volume::outlives_its_process)
+    }
+
+    /// Before a process ends whose devices a successor takes over.
+    pub(crate) fn leave(&self) {
+        for mirror in self.mirrors() {
+            mirror.request_stop();
+        }
+        for volume in self.volumes() {
+            tracing::info!(
+                volume = volume.name(),
+                device = %volume.path().display(),
+                "left: what uses it waits for the next start"
+            );
         }
     }
 
@@ -214,16 +252,16 @@ impl Slot<Mirror, MirrorReport> {
     }
 }
 
-/// How long the operator lets a stop take: until the next signal.
+/// How long the operator lets a stop take: until the next signal to stop.
 struct Patience<'a> {
     signals: &'a Receiver<i32>,
     exhausted: bool,
 }
 
 impl Patience<'_> {
-    /// Waits a moment, or until a signal.
+    /// Waits a moment, or until such a signal.
     fn wait(&mut self) {
-        if self.signals.recv_timeout(TICK).is_ok() {
+        if let Ok(SIGTERM | SIGINT) = self.signals.recv_timeout(TICK) {
             tracing::warn!(
                 "second signal: devices are taken from their users, shipping is not waited for"
             );

@@ -3,6 +3,7 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aim_core::capture::{Capture, CaptureConfig, SealPolicy, StagingConfig};
 use aim_core::clock::SystemClock;
@@ -11,7 +12,7 @@ use aim_core::identity::VolumeIdentity;
 use aim_core::spool::SourceSpool;
 use aim_core::units::ByteLen;
 use aim_ublk::{
-    Backing, BackingReader, DeviceConfig, Error as UblkError, RunningDevice, UblkDevice,
+    Backing, BackingReader, DeviceConfig, Error as UblkError, RunningDevice, UblkDevice, Waiting,
 };
 
 use crate::config::VolumeConfig;
@@ -19,8 +20,11 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem, exit_of};
 use crate::state;
 
-/// How long the last I/O of a killed predecessor may take to let go of the disk.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+/// How long the last I/O of a predecessor may take to let go of the disk, where nothing tells of
+/// one.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same, where its device waits: there was one, and stopping here would help nobody.
+const PATIENCE_AFTER_ONE: Duration = Duration::from_secs(60);
 /// Transactions that may wait to be drained.
 const RECORDS: usize = 16384;
 /// The `f_type` of tmpfs in `statfs`.
@@ -37,9 +41,36 @@ pub(super) fn spool(config: &VolumeConfig) -> Outcome<SourceSpool> {
     SourceSpool::open(root).map_err(|error| state::spool_failed(&error))
 }
 
+/// The volume's device, if it has lost its server.
+pub(super) fn waiting(config: &VolumeConfig) -> Outcome<Option<Waiting>> {
+    UblkDevice::waiting(&config.name).map_err(|error| device_failed(config, &error))
+}
+
+/// The configuration with what the waiting device was made with in place of what is configured:
+/// the kernel does not let it change while the device is there.
+pub(super) fn fit(config: &VolumeConfig, waiting: Option<&Waiting>) -> VolumeConfig {
+    let mut fitted = config.clone();
+    if let Some(waiting) = waiting {
+        let mut device = device_config(config);
+        device.fit(waiting);
+        fitted.queues = device.queues;
+        fitted.depth = device.depth;
+        fitted.request_bytes = device.max_request_bytes;
+    }
+    fitted
+}
+
 /// The backing disk, which must be the one that the volume was made for.
-pub(super) fn backing(config: &VolumeConfig, identity: &VolumeIdentity) -> Outcome<Backing> {
-    let backing = Backing::open_within(&config.device, PATIENCE)
+pub(super) fn backing(
+    config: &VolumeConfig,
+    identity: &VolumeIdentity,
+    had_a_server: bool,
+) -> Outcome<Backing> {
+    let patience = match had_a_server {
+        true => PATIENCE_AFTER_ONE,
+        false => PATIENCE,
+    };
+    let backing = Backing::open_within(&config.device, patience)
         .map_err(|error| device_failed(config, &error))?;
     let expected = identity.devices.first();
     let (size, block) = (backing.size(), backing.limits().logical_block);
@@ -124,13 +155,17 @@ pub(super) fn device(
     backing: Backing,
     capture: Arc<Capture>,
 ) -> Outcome<RunningDevice> {
-    let device = DeviceConfig {
+    UblkDevice::start_on(device_config(config), backing, capture, 0)
+        .map_err(|error| device_failed(config, &error))
+}
+
+fn device_config(config: &VolumeConfig) -> DeviceConfig {
+    DeviceConfig {
         queues: config.queues,
         depth: config.depth,
         max_request_bytes: config.request_bytes,
         ..DeviceConfig::new(&config.name, &config.device)
-    };
-    UblkDevice::start_on(device, backing, capture, 0).map_err(|error| device_failed(config, &error))
+    }
 }
 
 fn device_failed(config: &VolumeConfig, error: &UblkError) -> Failure {
@@ -145,6 +180,10 @@ fn device_failed(config: &VolumeConfig, error: &UblkError) -> Failure {
         ),
         UblkError::NameInUse { .. } => (Exit::Busy, "is another aim running? see `aim status`"),
         UblkError::InvalidConfig { .. } => (Exit::Usage, "correct the configuration"),
+        UblkError::NotTakenOver { .. } => (
+            Exit::Failed,
+            "what uses it waits: correct the cause and start again, or give it up with `aim abandon`",
+        ),
         UblkError::NotADisk { .. } | UblkError::TooSmall { .. } => {
             (Exit::Usage, "name a disk or an image file")
         }

@@ -4,6 +4,9 @@
 //! start:  journal folder ── backing disk ── capture ── device ── shipper
 //! stop:   device ── capture (drain, seal, sync) ── shipper
 //! ```
+//!
+//! A device that has lost its server, in whichever way, is taken over by the start: it waits until
+//! the capture has drained what that server left.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +18,7 @@ use aim_core::cursor::Position;
 use aim_core::spool::SourceSpool;
 use aim_remote::ship::{Rounds, ShipOptions, Shipper};
 use aim_remote::transport::Transport;
-use aim_ublk::{RunningDevice, Stopper};
+use aim_ublk::{Error as UblkError, RunningDevice, Stopper};
 
 use super::meter::Meter;
 use super::report::{ResyncReport, State, VolumeReport};
@@ -30,6 +33,7 @@ use crate::far::{Line, line};
 pub(crate) struct Volume {
     name: String,
     path: PathBuf,
+    outlives_its_process: bool,
     spool: SourceSpool,
     capture: Arc<Capture>,
     stopper: Stopper,
@@ -52,10 +56,13 @@ impl Volume {
     ///
     /// # Errors
     ///
-    /// Whatever is in the way; nothing is left behind.
+    /// Whatever is in the way; nothing is left behind. A device that waits for a server goes on
+    /// waiting.
     pub(crate) fn start(config: &VolumeConfig, run_dir: &std::path::Path) -> Outcome<Self> {
         let spool = start::spool(config)?;
-        let backing = start::backing(config, spool.identity())?;
+        let waiting = start::waiting(config)?;
+        let config = &start::fit(config, waiting.as_ref());
+        let backing = start::backing(config, spool.identity(), waiting.is_some())?;
         let reader = backing.reader().map_err(|error| {
             Problem::new("can't read the disk beside its device")
                 .at(config.device.display())
@@ -84,11 +91,13 @@ impl Volume {
                 .io(&error)
         })?;
         let (path, stopper) = (device.path().to_owned(), device.stopper());
+        let outlives_its_process = device.outlives_its_process();
         let life = Arc::new(Mutex::new(Life::default()));
         let thread = attend(&config.name, device, capture.clone(), life.clone())?;
         Ok(Self {
             name: config.name.clone(),
             path,
+            outlives_its_process,
             spool,
             capture,
             stopper,
@@ -107,6 +116,11 @@ impl Volume {
     /// The path to use.
     pub(crate) fn path(&self) -> &std::path::Path {
         &self.path
+    }
+
+    /// Whether its device waits for a successor once this process has ended.
+    pub(crate) fn outlives_its_process(&self) -> bool {
+        self.outlives_its_process
     }
 
     /// Samples what the time latency is computed from; to be called several times a second.
@@ -225,6 +239,9 @@ fn ship<T: Transport>(
 }
 
 /// Waits for the end of the device on a thread, then ends the capture: all is sealed then.
+///
+/// A device that can't be served any more, and is still there, ends the process: only another
+/// one can take it over.
 fn attend(
     name: &str,
     device: RunningDevice,
@@ -233,7 +250,17 @@ fn attend(
 ) -> Outcome<JoinHandle<()>> {
     let volume = name.to_owned();
     let attendant = move || {
-        let device = device.wait().map_err(|error| one_line(&error));
+        let device = device.wait();
+        if let Err(error @ UblkError::LeftBehind { .. }) = &device {
+            let error = one_line(error);
+            tracing::error!(
+                volume,
+                error,
+                "ending, so that the next start takes it over"
+            );
+            std::process::exit(Exit::Failed.number().into());
+        }
+        let device = device.map_err(|error| one_line(&error));
         let captured = capture.stop().map_err(|error| one_line(&error));
         let outcome = device.and(captured);
         match &outcome {

@@ -82,8 +82,16 @@ impl DiskGraph {
     /// of a partition, the members of a RAID or LVM volume, the file behind a loop device and the
     /// disk that this file is on. A disk lies on itself, too. Empty if there is no such path.
     pub(crate) fn beneath(&self, path: &Path) -> BTreeSet<Store> {
+        self.all_beneath(self.at_path(path))
+    }
+
+    /// As [`beneath`](Self::beneath), of a device.
+    pub(crate) fn beneath_device(&self, number: DeviceNumber) -> BTreeSet<Store> {
+        self.all_beneath(vec![Store::Device(number)])
+    }
+
+    fn all_beneath(&self, mut todo: Vec<Store>) -> BTreeSet<Store> {
         let mut seen = BTreeSet::new();
-        let mut todo = self.at_path(path);
         while let Some(store) = todo.pop() {
             if seen.insert(store)
                 && let Store::Device(number) = store

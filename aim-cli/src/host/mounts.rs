@@ -19,6 +19,8 @@ pub(crate) struct Mount {
     pub(crate) point: PathBuf,
     /// What was mounted: often a device path.
     pub(crate) source: PathBuf,
+    /// The folders that an overlay is made of.
+    pub(crate) layers: Vec<PathBuf>,
 }
 
 /// All mounts and swap areas.
@@ -50,6 +52,11 @@ impl MountTable {
         }
     }
 
+    /// All mounts, in the order in which they were made.
+    pub(crate) fn mounts(&self) -> &[Mount] {
+        &self.mounts
+    }
+
     /// How the device, by number or by what was mounted, is in use: "mounted at /srv", "swap".
     pub(crate) fn uses(&self, device: DeviceNumber) -> Vec<String> {
         let mut uses: Vec<String> = self
@@ -67,6 +74,14 @@ impl MountTable {
         }
         uses.dedup();
         uses
+    }
+
+    /// The block device that a mount's file system is on.
+    pub(crate) fn device_of(mount: &Mount) -> DeviceNumber {
+        match mount.device.major {
+            0 => number_of(&mount.source).unwrap_or(mount.device),
+            _ => mount.device,
+        }
     }
 
     /// The block device that the file or folder at `path` is stored on, as far as the kernel
@@ -99,13 +114,33 @@ fn parse_mount(line: &str) -> Option<Mount> {
     let id = front.next()?.parse().ok()?;
     let device = front.nth(1)?.parse().ok()?;
     let point = PathBuf::from(unescape(front.nth(1)?));
-    let source = PathBuf::from(unescape(back.split(' ').nth(1)?));
+    let mut back = back.split(' ');
+    let kind = back.next()?;
+    let source = PathBuf::from(unescape(back.next()?));
+    let layers = match kind {
+        "overlay" => layers(back.next().unwrap_or_default()),
+        _ => Vec::new(),
+    };
     Some(Mount {
         id,
         device,
         point,
         source,
+        layers,
     })
+}
+
+/// The folders in the options of an overlay.
+fn layers(options: &str) -> Vec<PathBuf> {
+    let folders = options.split(',').filter_map(|option| {
+        let (name, folders) = option.split_once('=')?;
+        let named = name.starts_with("lowerdir") || name.starts_with("datadir");
+        (named || matches!(name, "upperdir" | "workdir")).then_some(folders)
+    });
+    folders
+        .flat_map(|folders| folders.split(':'))
+        .map(|folder| PathBuf::from(unescape(folder)))
+        .collect()
 }
 
 /// The kernel writes space, tab, newline and backslash as `\` and three octal digits.
@@ -150,7 +185,8 @@ mod tests {
     const INFO: &str = "\
 22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
 40 22 0:35 /sub /srv/a\\040b rw shared:9 - btrfs /nonexistent/vdb rw
-41 22 0:5 / /dev rw - devtmpfs udev rw";
+41 22 0:5 / /dev rw - devtmpfs udev rw
+42 22 0:40 / /merged rw - overlay overlay rw,lowerdir=/a:/b,upperdir=/u\\040p,workdir=/w,xino=off";
 
     #[test]
     fn mounts_are_found_by_number() {
@@ -163,6 +199,11 @@ mod tests {
         assert_eq!(table.mounts[1].id, 40);
         assert_eq!(table.mounts[1].point, Path::new("/srv/a b"));
         assert!(table.uses(DeviceNumber { major: 8, minor: 0 }).is_empty());
+        assert!(table.mounts[0].layers.is_empty());
+        assert_eq!(
+            table.mounts[3].layers,
+            ["/a", "/b", "/u p", "/w"].map(PathBuf::from)
+        );
     }
 
     #[test]

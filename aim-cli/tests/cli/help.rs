@@ -9,6 +9,8 @@ const PAGES: &[&[&str]] = &[
     &["init"],
     &["run"],
     &["status"],
+    &["upgrade"],
+    &["abandon"],
     &["wait"],
     &["journal"],
     &["journal", "ls"],

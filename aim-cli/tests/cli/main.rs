@@ -12,3 +12,4 @@ mod journal;
 mod program;
 mod run;
 mod series;
+mod upgrade;

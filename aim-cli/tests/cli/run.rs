@@ -4,17 +4,19 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::Signal;
+
 use crate::program::{Ran, aim, text};
 use crate::series::{SIZE, Series};
 
 /// A mirror whose volume is that of a series of files.
-struct Host {
+pub(crate) struct Host {
     folder: tempfile::TempDir,
 }
 
 impl Host {
     /// Pairs a mirror with a disk, as `aim init` on both hosts does.
-    fn new(series: &Series) -> Self {
+    pub(crate) fn new(series: &Series) -> Self {
         let host = Self {
             folder: tempfile::tempdir().unwrap(),
         };
@@ -33,17 +35,17 @@ impl Host {
         host
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn aim(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn aim(&self, arguments: &[&str]) -> Ran {
         let config = self.path("aim.toml");
         aim(&[arguments, &["-c", text(&config)]].concat())
     }
 
     /// Brings a file as the source does: under another name first.
-    fn bring(&self, file: &Path) {
+    pub(crate) fn bring(&self, file: &Path) {
         let name = file.file_name().unwrap().to_str().unwrap();
         let incoming = self.path("mirror/incoming");
         let partial = incoming.join(format!("{name}.part"));
@@ -53,14 +55,19 @@ impl Host {
 }
 
 /// A running `aim run`; killed at the end of a test that fails.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     log: BufReader<std::process::ChildStderr>,
 }
 
 impl Daemon {
     fn start(host: &Host) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_aim"))
+        Self::start_file(host, Path::new(env!("CARGO_BIN_EXE_aim")))
+    }
+
+    /// Starts the program that lies there.
+    pub(crate) fn start_file(host: &Host, program: &Path) -> Self {
+        let mut child = Command::new(program)
             .args([
                 "run",
                 "--log-format",
@@ -79,7 +86,7 @@ impl Daemon {
     }
 
     /// Reads the log up to the line with this message.
-    fn until(&mut self, message: &str) -> serde_json::Value {
+    pub(crate) fn until(&mut self, message: &str) -> serde_json::Value {
         let mut all = String::new();
         loop {
             let mut line = String::new();
@@ -93,14 +100,23 @@ impl Daemon {
         }
     }
 
-    fn signal(&self) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    fn stop(mut self) -> i32 {
-        self.signal();
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn stop(mut self) -> i32 {
+        self.signal(Signal::TERM);
         self.until("stopped");
+        self.child.wait().unwrap().code().unwrap()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap()
     }
 }

@@ -21,6 +21,7 @@ use super::record::{Captured, Stage};
 use super::shared::Shared;
 use super::verify::Verify;
 use super::{CaptureConfig, Rates, status};
+use crate::failpoint::{Failpoint, reach};
 use crate::format::Kind;
 use crate::intercept::Landing;
 use crate::request::Request;
@@ -274,7 +275,7 @@ impl Caretaker {
             let mut state = self.shared.gate.lock();
             (state.extents.next_generation(), state.last())
         };
-        match self.sync_disks() {
+        match self.sync_disks() && reach(Failpoint::CheckpointDisks).is_ok() {
             true => self.checkpoint = Some(Checkpoint { generation, lsn }),
             // what it may have dropped is copied after a power cut only while it stays hot
             false => self.last_checkpoint = self.shared.now(),

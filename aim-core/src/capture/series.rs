@@ -13,6 +13,7 @@ use super::room::{Fill, used_up};
 use super::{JournalPolicy, SealPolicy, SeriesError};
 use crate::clock::Clock;
 use crate::cursor::Position;
+use crate::failpoint::{Failpoint, reach};
 use crate::format::Kind;
 use crate::journal::{FileName, OpenFile, OpenSpec, Record, SealedFile};
 use crate::spool::SourceSpool;
@@ -215,7 +216,13 @@ impl Series {
                 .collect();
             next += self.append(&records)? as u64;
         }
-        self.sync()
+        self.pass(Failpoint::HoleBridged)?;
+        self.sync()?;
+        self.pass(Failpoint::HoleSynced)
+    }
+
+    fn pass(&self, point: Failpoint) -> Result<(), SeriesError> {
+        reach(point).map_err(|source| self.spool_error(source))
     }
 
     pub(super) fn volume(&self) -> VolumeId {

@@ -14,6 +14,7 @@ use super::worker::Bell;
 use super::{CaptureState, Comparison, NotDrained, SourceDisk, Wanted};
 use crate::clock::Clock;
 use crate::cursor::Position;
+use crate::failpoint::{Failpoint, reach};
 use crate::format::Kind;
 use crate::intercept::Landing;
 use crate::request::Request;
@@ -126,6 +127,9 @@ impl Shared {
         );
         // before anything that the ring does not tell
         self.staging.is_tracking().store(1, Ordering::SeqCst);
+        if reach(Failpoint::TrackingNoted).is_err() {
+            return;
+        }
         self.gate.track();
         self.durability.suspend();
         self.progress().state = CaptureState::Passthrough {

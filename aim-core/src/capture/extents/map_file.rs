@@ -10,6 +10,7 @@ use zerocopy::IntoBytes;
 use super::map_header::{BITS_PLACE, MapState, RawHeader, SHIFT_RANGE, read_header};
 use super::sector::{Bits, SECTOR_BYTES};
 use super::table::{default_shift, sectors};
+use crate::failpoint::{Failpoint, reach};
 use crate::fs::{DirFile, Directory};
 use crate::identity::VolumeIdentity;
 use crate::units::VolumeId;
@@ -222,7 +223,9 @@ impl MapFile {
             let place = BITS_PLACE + (at * SECTOR_BYTES) as u64;
             file.write_all_at(&[IoSlice::new(&sector)], place)?;
         }
-        file.sync_data()
+        reach(Failpoint::MapWritten)?;
+        file.sync_data()?;
+        reach(Failpoint::MapSynced)
     }
 
     fn replace(&mut self, all: &[(usize, Bits)]) -> io::Result<()> {
