@@ -3,7 +3,7 @@
 //! A file system that waits for its flushes is whole after a power cut at any moment, and the
 //! moments just behind a flush are those it counts on. So a run is recorded, and its journal files
 //! are put on an image record by record; at each flush that stops, and the file system's own
-//! recovery and checker judge a copy.
+//! recovery and checker judge a copy. Whatever was synced before must be on it.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -22,33 +22,29 @@ use crate::pair::{MOUNT, Pair, mirror_folder};
 const IMAGE: &str = "/run/boundary.img";
 const COPY: &str = "/run/boundary-copy.img";
 
-/// What each file system goes through: new, longer, shorter, renamed and removed files, folders,
-/// links, each step with a sync of its own.
-const WORK: &str = "
-    mkdir one; for n in 1 2 3 4 5 6; do echo \"file $n\" > one/$n; done; sync one one/3
-    head -c 300k /dev/urandom > large; sync large
-    mv one/1 two; ln -s two link; ln large hard; sync .
-    head -c 9k /dev/urandom >> one/2; sync one/2
-    truncate --size 70k large; fallocate --punch-hole --offset 8k --length 16k large; sync large
-    rm one/4 hard; mkdir one/sub; mv one/sub three; sync .
-    cp large one/copy; rm large; sync one/copy";
+/// What a file system goes through. Each step ends with a mark that is synced: a file with the
+/// step's number.
+const STEPS: [&str; 6] = [
+    "mkdir one; for n in 1 2 3 4 5 6; do echo \"file $n\" > one/$n; done",
+    "head -c 300k /dev/urandom > large; mv one/1 two; ln -s two link; ln large hard",
+    "head -c 9k /dev/urandom >> one/2; truncate --size 70k large",
+    "rm one/4 hard; mkdir one/sub; mv one/sub three; sync .",
+    "fallocate --punch-hole --offset 8k --length 16k large; cp large one/copy; sync one/copy",
+    "rm -r one large",
+];
 
 #[test]
 fn ext4_flush_boundaries() {
-    let make = "mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 DISK 24M";
-    // replays its journal, and then finds nothing that would have to be mended
+    let options = "lazy_itable_init=0,lazy_journal_init=0";
     run(
-        make,
-        "e2fsck -y -E journal_only IMAGE && e2fsck -f -n IMAGE",
+        &format!("mkfs.ext4 -q -E {options} DISK 24M"),
+        "e2fsck -f -n",
     );
 }
 
 #[test]
 fn xfs_flush_boundaries() {
-    run(
-        "mkfs.xfs -q DISK",
-        "mount -o loop IMAGE MOUNT && umount MOUNT && xfs_repair -n IMAGE",
-    );
+    run("mkfs.xfs -q DISK", "xfs_repair -n");
 }
 
 /// Records a run on a file system and has it judged at each flush since it was made.
@@ -56,22 +52,34 @@ fn run(make: &str, check: &str) {
     let mut pair = Pair::new();
     // every file stays where it arrives
     pair.kill_mirror();
-    shell("modprobe loop");
     let device = pair.device();
-    shell(&make.replace("DISK", &device));
-    let made = pair.source().status("captured_lsn").as_u64();
-    let made = Lsn(made.expect("a number"));
+    let captured = || Lsn(pair.source().status("captured_lsn").as_u64().unwrap());
     shell(&format!(
-        "mount {device} {MOUNT}; cd {MOUNT}; {WORK}; cd /; umount {MOUNT}"
+        "modprobe loop; {}; mount {device} {MOUNT}",
+        make.replace("DISK", &device)
     ));
+    let mounted = captured();
+    let step = |(number, step): (usize, &&str)| {
+        shell(&format!(
+            "cd {MOUNT}; {step}; echo {number} > mark.{number}; sync mark.{number}"
+        ));
+        captured()
+    };
+    let marks: Vec<Lsn> = STEPS.iter().enumerate().map(step).collect();
+    shell(&format!("umount {MOUNT}"));
     pair.stop_source();
 
-    let check = check.replace("IMAGE", COPY).replace("MOUNT", MOUNT);
-    let boundaries = replay(&mirror_folder().join("incoming"), made, &mut |lsn| {
-        judge(&check, lsn);
+    let mut boundaries = 0;
+    replay(&mirror_folder().join("incoming"), mounted, &mut |lsn| {
+        boundaries += 1;
+        judge(
+            check,
+            lsn,
+            marks.iter().filter(|mark| **mark <= lsn).count(),
+        );
     });
     println!("{boundaries} flushes");
-    assert!(boundaries >= 8, "the work flushed {boundaries} times only");
+    assert!(boundaries > STEPS.len(), "{boundaries} flushes only");
     for path in [IMAGE, COPY] {
         fs::remove_file(path).expect("it is there");
     }
@@ -80,13 +88,10 @@ fn run(make: &str, check: &str) {
     pair.end();
 }
 
-/// Puts all records on the image; at each flush after `from` it is `boundary`'s turn. Returns how
-/// often.
-fn replay(folder: &Path, from: Lsn, boundary: &mut dyn FnMut(Lsn)) -> usize {
-    let size = shell(&format!(
-        "blockdev --getsize64 {}",
-        Disks::of_this_machine().source.display()
-    ));
+/// Puts all records on the image; at each flush after `from` it is `boundary`'s turn.
+fn replay(folder: &Path, from: Lsn, boundary: &mut dyn FnMut(Lsn)) {
+    let disk = Disks::of_this_machine().source;
+    let size = shell(&format!("blockdev --getsize64 {}", disk.display()));
     let image = File::create(IMAGE).expect("an image");
     let size = size.trim().parse().expect("a number");
     image.set_len(size).expect("room");
@@ -94,7 +99,6 @@ fn replay(folder: &Path, from: Lsn, boundary: &mut dyn FnMut(Lsn)) -> usize {
     let mut names = folder.list().expect("readable");
     names.retain(|name| name.ends_with(".aim"));
     names.sort();
-    let mut boundaries = 0;
     for name in names {
         let file = folder.open(&name, false).expect("readable");
         let file = VerifiedFile::open(file).expect("sound");
@@ -102,42 +106,47 @@ fn replay(folder: &Path, from: Lsn, boundary: &mut dyn FnMut(Lsn)) -> usize {
             put(&image, &file, iocb);
             if iocb.kind == Kind::Flush && iocb.lsn > from {
                 boundary(iocb.lsn);
-                boundaries += 1;
             }
         }
     }
-    boundaries
 }
 
 /// Does one record.
 fn put(image: &File, file: &VerifiedFile, iocb: &Iocb) {
-    let mut bytes = match iocb.kind {
-        Kind::Write => vec![0; iocb.stored_size() as usize],
-        Kind::WriteZeroes { .. } | Kind::Discard => {
-            let (offset, len) = (iocb.offset, iocb.len);
-            // stays sparse, so that copies are cheap
-            shell(&format!(
-                "fallocate --punch-hole --offset {offset} --length {len} {IMAGE}"
-            ));
-            return;
+    let (offset, len) = (iocb.offset.get(), iocb.len.get());
+    match iocb.kind {
+        Kind::Write => {
+            let mut bytes = vec![0; iocb.stored_size() as usize];
+            file.read_payload(iocb, &mut bytes).expect("sound");
+            image.write_all_at(&bytes, offset).expect("room");
         }
-        _ => return,
-    };
-    file.read_payload(iocb, &mut bytes).expect("sound");
-    let offset = iocb.offset.get();
-    image.write_all_at(&bytes, offset).expect("room");
+        Kind::WriteZeroes { .. } | Kind::Discard => {
+            // stays sparse, so that copies are cheap
+            let range = format!("--offset {offset} --length {len}");
+            shell(&format!("fallocate --punch-hole {range} {IMAGE}"));
+        }
+        _ => {}
+    }
 }
 
-/// Has the image's copy recovered and checked.
-fn judge(check: &str, lsn: Lsn) {
-    shell(&format!("cp --sparse=always {IMAGE} {COPY}"));
-    let output = Command::new("bash")
-        .args(["-c", check])
-        .output()
-        .expect("bash starts");
+/// Has a copy of the image recovered by a mount, looks for the first `marks` marks, and has it
+/// checked.
+fn judge(check: &str, lsn: Lsn, marks: usize) {
+    let script = format!(
+        "cp --sparse=always {IMAGE} {COPY}
+         mount -o loop {COPY} {MOUNT}
+         for mark in $(seq {marks}); do
+             [ \"$(cat {MOUNT}/mark.$((mark - 1)))\" = $((mark - 1)) ] || lost=yes
+         done
+         umount {MOUNT}
+         [ -z \"${{lost:-}}\" ]
+         {check} {COPY}"
+    );
+    let output = Command::new("bash").args(["-ec", &script]).output();
+    let output = output.expect("bash starts");
     assert!(
         output.status.success(),
-        "as of the flush with LSN {lsn}:\n{}{}",
+        "as of the flush with LSN {lsn}, with {marks} marks:\n{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
