@@ -12,9 +12,7 @@ use super::signal::DrainSignal;
 use super::staging::Staging;
 use super::verify::Passes;
 use super::worker::{Bell, Threads};
-use super::{
-    CaptureState, CaptureStatus, Comparison, ResyncStatus, SourceDisk, StagingConfig,
-};
+use super::{CaptureState, CaptureStatus, Comparison, ResyncStatus, SourceDisk, StagingConfig};
 use crate::clock::Clock;
 use crate::cursor::Position;
 use crate::format::Kind;
@@ -101,9 +99,10 @@ pub struct NotDrained {
 /// What a resync has to copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Everything.
+    /// Everything; what the mirror holds already need not be sent.
     All,
-    /// Whatever has a byte in common with this range of a device.
+    /// Whatever has a byte in common with this range of a device. All of it is sent, so that the
+    /// mirror has written what was found to differ.
     Range {
         /// Index of the device in the volume.
         device: u16,
@@ -264,18 +263,20 @@ impl Shared {
             let extents = &mut state.extents;
             extents.retry_unreadable();
             for wanted in wanted {
-                let range = match *wanted {
-                    Wanted::All => 0..extents.count(),
+                match *wanted {
+                    Wanted::All => extents.need(0..extents.count()),
                     Wanted::Range {
                         device,
                         offset,
                         len,
-                    } => extents.of(&Request {
-                        device,
-                        ..Request::write(offset, len)
-                    }),
-                };
-                extents.need(range);
+                    } => {
+                        let range = extents.of(&Request {
+                            device,
+                            ..Request::write(offset, len)
+                        });
+                        extents.need_in_full(range);
+                    }
+                }
             }
         }
         self.keeper_bell.ring();
