@@ -13,6 +13,7 @@ mod logging;
 mod output;
 mod progress;
 mod state;
+mod state_folder;
 mod time;
 
 use std::process::ExitCode;
@@ -57,6 +58,8 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Run(_) => Ok(Exit::Success),
         Command::Status(args) => command::status(&args, &output),
         Command::Wait(args) => command::wait(&args, &output),
+        Command::Sync(args) => command::sync(&args, &output),
+        Command::Verify(args) => command::verify(&args, &output),
         Command::Journal(args) => command::journal(&args, &output),
     }
 }

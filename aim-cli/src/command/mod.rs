@@ -5,11 +5,16 @@ mod init;
 mod journal;
 mod run;
 mod status;
+mod sync;
+mod verify;
 mod wait;
+mod watch;
 
 pub(crate) use config_check::config_check;
 pub(crate) use init::init;
 pub(crate) use journal::journal;
 pub(crate) use run::run;
 pub(crate) use status::status;
+pub(crate) use sync::sync;
+pub(crate) use verify::verify;
 pub(crate) use wait::wait;

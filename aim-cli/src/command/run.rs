@@ -26,7 +26,7 @@ pub(crate) fn run(args: &ConfigArgs, out: &Output) -> Outcome {
     let _lock = RunLock::take(&config.run_dir)?;
     let service = Service::start(&config)?;
     let asked = service.clone();
-    let control = Control::start(config.socket(), move || asked.report())?;
+    let control = Control::start(config.socket(), move |request| asked.answer(request))?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = %config.path.display(),

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::report::Report;
+use super::request::Request;
 use crate::exit::Exit;
 use crate::failure::{Outcome, Problem};
 
@@ -20,11 +22,8 @@ const ANSWER_BYTES_MAX: u64 = 16 << 20;
 /// A peer that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "request", rename_all = "snake_case")]
-enum Request {
-    Status,
-}
+/// Answers a request, or says why not.
+type Answer = dyn Fn(&Request) -> Result<Value, String> + Send + Sync;
 
 /// Answers on the socket, on a thread of its own, until it is dropped.
 #[derive(Debug)]
@@ -36,19 +35,19 @@ impl Control {
     /// Opens the socket. The run lock must be held: a socket that is there already is a leftover.
     pub(crate) fn start(
         path: PathBuf,
-        report: impl Fn() -> Report + Send + Sync + 'static,
+        answer: impl Fn(&Request) -> Result<Value, String> + Send + Sync + 'static,
     ) -> Outcome<Self> {
         let listener = listen(&path).map_err(|error| {
             Problem::new("can't open the control socket")
                 .at(path.display())
                 .io(&error)
         })?;
-        let report = Arc::new(report);
+        let answer: Arc<Answer> = Arc::new(answer);
         let started = std::thread::Builder::new()
             .name("aim-control".to_owned())
             .spawn(move || {
                 for stream in listener.incoming() {
-                    let served = stream.and_then(|stream| serve(&stream, &*report));
+                    let served = stream.and_then(|stream| serve(&stream, &*answer));
                     if let Err(error) = served {
                         tracing::debug!(%error, "a control connection ended early");
                     }
@@ -78,24 +77,31 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn serve(stream: &UnixStream, report: &dyn Fn() -> Report) -> io::Result<()> {
+fn serve(stream: &UnixStream, answer: &Answer) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
-    let mut answer = match serde_json::from_str(&line) {
-        Ok(Request::Status) => serde_json::to_string(&report())?,
-        Err(error) => serde_json::json!({ "error": error.to_string() }).to_string(),
-    };
-    answer.push('\n');
+    let request = serde_json::from_str(&line).map_err(|error| error.to_string());
+    let answer = request.and_then(|request| answer(&request));
+    let answer = answer.unwrap_or_else(|error| serde_json::json!({ "error": error }));
     let mut stream = stream;
-    stream.write_all(answer.as_bytes())
+    stream.write_all(format!("{answer}\n").as_bytes())
 }
 
 /// Asks the daemon behind `path` how it is; `None` if none is there.
 pub(crate) fn ask(path: &Path) -> Outcome<Option<Report>> {
-    match converse(path) {
-        Ok(report) => Ok(Some(report)),
+    order(path, &Request::Status)
+}
+
+/// Asks the daemon behind `path` for something; `None` if none is there.
+pub(crate) fn order<T: DeserializeOwned>(path: &Path, request: &Request) -> Outcome<Option<T>> {
+    match converse(path, request) {
+        Ok(Ok(answer)) => Ok(Some(answer)),
+        Ok(Err(refused)) => Err(Problem::new("the daemon refuses")
+            .at(path.display())
+            .because(&refused)
+            .exit(Exit::Degraded)),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),
             io::ErrorKind::PermissionDenied => Err(Problem::new("may not ask the daemon")
@@ -110,16 +116,25 @@ pub(crate) fn ask(path: &Path) -> Outcome<Option<Report>> {
     }
 }
 
-fn converse(path: &Path) -> io::Result<Report> {
+/// What the daemon gives as the reason for no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(String);
+
+fn converse<T: DeserializeOwned>(path: &Path, request: &Request) -> io::Result<Result<T, Refused>> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut line = serde_json::to_string(&Request::Status)?;
+    let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-    Ok(serde_json::from_str(&answer)?)
+    let answer: Value = serde_json::from_str(&answer)?;
+    if let Some(Value::String(error)) = answer.get("error") {
+        return Ok(Err(Refused(error.clone())));
+    }
+    Ok(Ok(serde_json::from_value(answer)?))
 }
 
 #[cfg(test)]
@@ -150,8 +165,16 @@ mod tests {
             mirrors: Vec::new(),
         };
         let told = report.clone();
-        let control = Control::start(path.clone(), move || told.clone()).unwrap();
+        let answer = move |request: &Request| match request {
+            Request::Status => serde_json::to_value(&told).map_err(|error| error.to_string()),
+            other => Err(format!("not now: {other:?}")),
+        };
+        let control = Control::start(path.clone(), answer).unwrap();
         assert_eq!(ask(&path), Ok(Some(report)));
+        let volume = "data".to_owned();
+        let refused = order::<Report>(&path, &Request::Verify { volume }).unwrap_err();
+        assert_eq!(refused.exit, Exit::Degraded);
+        assert!(refused.to_string().contains("not now: Verify"), "{refused}");
         drop(control);
         assert!(!path.exists());
     }
@@ -160,7 +183,10 @@ mod tests {
     fn nonsense_gets_an_error_and_does_no_harm() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("aim.sock");
-        let _control = Control::start(path.clone(), Report::default).unwrap();
+        let answer = |_: &Request| {
+            serde_json::to_value(Report::default()).map_err(|error| error.to_string())
+        };
+        let _control = Control::start(path.clone(), answer).unwrap();
         let mut stream = UnixStream::connect(&path).unwrap();
         stream.write_all(b"{\"request\":\"dance\"}\n").unwrap();
         let mut answer = String::new();

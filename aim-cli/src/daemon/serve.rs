@@ -4,8 +4,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+use serde_json::Value;
+
 use super::mirror::Mirror;
 use super::report::{DaemonReport, MirrorReport, Report, State, VolumeReport};
+use super::request::Request;
 use super::volume::Volume;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -74,6 +78,21 @@ impl Service {
             true => Err(failures.swap_remove(0)),
             false => Ok(Arc::new(Self { volumes, mirrors })),
         }
+    }
+
+    /// Answers a request of the control socket.
+    pub(crate) fn answer(&self, request: &Request) -> Result<Value, String> {
+        match request {
+            Request::Status => json(self.report()),
+            Request::Sync { volume, all } => json(self.volume(volume)?.sync(*all)?),
+            Request::Verify { volume } => json(self.volume(volume)?.verify()?),
+            Request::Differences { volume } => json(self.volume(volume)?.different()),
+        }
+    }
+
+    fn volume(&self, name: &str) -> Result<&Volume, String> {
+        let found = self.volumes().find(|volume| volume.name() == name);
+        found.ok_or_else(|| format!("volume {name} does not run here: see `aim status`"))
     }
 
     /// How everything is.
@@ -173,6 +192,10 @@ impl Service {
     fn failed(&self) -> usize {
         self.volumes.len() - self.volumes().count() + self.mirrors.len() - self.mirrors().count()
     }
+}
+
+fn json(answer: impl Serialize) -> Result<Value, String> {
+    serde_json::to_value(answer).map_err(|error| error.to_string())
 }
 
 /// Logs a failure to start, and gives it on one line.

@@ -10,6 +10,8 @@ const PAGES: &[&[&str]] = &[
     &["run"],
     &["status"],
     &["wait"],
+    &["sync"],
+    &["verify"],
     &["journal"],
     &["journal", "ls"],
     &["journal", "inspect"],
