@@ -55,6 +55,10 @@ pub(crate) enum Command {
     Abandon(AbandonArgs),
     /// Wait until all that was captured so far is applied on the mirror
     Wait(WaitArgs),
+    /// Copy to the mirror what differs there, or show the copying that is under way
+    Sync(SyncArgs),
+    /// Find out whether the mirror holds the same, while both are in use
+    Verify(VerifyArgs),
     /// Look at, check and apply journal files, without any daemon
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -70,7 +74,7 @@ pub(crate) struct InitArgs {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
-    /// The volume's disk bears data, and the mirror's disk holds the very same bytes already
+    /// The mirror's disk holds the very same bytes already: nothing is copied at first
     #[arg(long)]
     pub(crate) assume_identical: bool,
     /// The mirror's disk bears data which may be lost; it must be named, to be sure
@@ -111,6 +115,40 @@ pub(crate) struct WaitArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
     /// Give up after this long, such as 30s or 5m [default: never]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<Span>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SyncArgs {
+    /// The volume, on the source
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Compare and copy all of the disk, not only what `aim verify` has found
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only ask for it
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Give up waiting after this long, such as 30s or 5m; the copying goes on [default: never]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<Span>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The volume, on the source
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Copy to the mirror what differs, and look again
+    #[arg(long, conflicts_with = "no_wait")]
+    pub(crate) repair: bool,
+    /// Only ask for it; `aim status` tells what it finds
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Give up waiting after this long, such as 30s or 5m; the pass goes on [default: never]
     #[arg(long, value_name = "TIME")]
     pub(crate) timeout: Option<Span>,
 }

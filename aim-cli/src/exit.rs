@@ -71,7 +71,9 @@ impl Exit {
             Self::NotFound => "volume, device, file or folder not found",
             Self::Busy => "in use, mounted, or another aim is running",
             Self::Auth => "refused by the other host, or not the host it should be",
-            Self::Mismatch => "bytes are not what they should be: file damaged or altered",
+            Self::Mismatch => {
+                "bytes are not what they should be: a damaged file, or a mirror that differs"
+            }
             Self::Gap => "gap in the series, or a file of another series",
             Self::Timeout => "did not happen in the time given",
         }

@@ -13,6 +13,7 @@ mod logging;
 mod output;
 mod progress;
 mod state;
+mod state_folder;
 mod time;
 
 use std::process::ExitCode;
@@ -59,6 +60,8 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Upgrade(args) => command::upgrade(&args, &output),
         Command::Abandon(args) => command::abandon(&args, &output),
         Command::Wait(args) => command::wait(&args, &output),
+        Command::Sync(args) => command::sync(&args, &output),
+        Command::Verify(args) => command::verify(&args, &output),
         Command::Journal(args) => command::journal(&args, &output),
     }
 }

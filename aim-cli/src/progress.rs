@@ -19,6 +19,13 @@ pub(crate) fn bytes(out: &Output, total: u64) -> ProgressBar {
     bar(out, total, line)
 }
 
+/// A bar over bytes of a disk, with a word on what is in the way; its length is set later. Shows
+/// nothing with `--json` or without a terminal.
+pub(crate) fn disk(out: &Output) -> ProgressBar {
+    let line = "{prefix} {bar:30} {binary_bytes}/{binary_total_bytes}, {msg}";
+    bar(out, 0, line)
+}
+
 fn bar(out: &Output, total: u64, line: &str) -> ProgressBar {
     if out.json {
         return ProgressBar::hidden();

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
+use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::config_check::checked;
 use crate::args::{ConfigArgs, Output};
 use crate::daemon::{
-    Answers, Control, Handover, Program, Report, RunLock, Service, isolate, notify,
+    Answers, Control, Handover, Program, Request, RunLock, Service, isolate, notify,
 };
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
@@ -83,8 +84,8 @@ impl Daemon {
 }
 
 impl Answers for Daemon {
-    fn report(&self) -> Report {
-        self.service.report()
+    fn answer(&self, request: &Request) -> Result<Value, String> {
+        self.service.answer(request)
     }
 
     fn hand_over(&self) -> Failure {

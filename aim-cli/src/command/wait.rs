@@ -1,6 +1,5 @@
 //! `aim wait`: returns when what was captured so far is applied on the mirror.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
@@ -13,6 +12,8 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
 use crate::output;
 use crate::progress;
+
+use super::watch::no_daemon;
 
 /// How often the daemon is asked.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -152,18 +153,16 @@ fn done(name: &str, lsn: u64, took: Duration, out: &Output) -> Outcome {
     Ok(Exit::Success)
 }
 
-fn no_daemon(socket: &Path) -> Failure {
-    Problem::new("no aim is running")
-        .at(socket.display())
-        .hint("start `aim run`; or is it another run_dir?")
-        .exit(Exit::Degraded)
-}
-
 fn never(name: &str, state: State, error: Option<&str>) -> Failure {
     let mut problem = Problem::new(format!("{name} is in state `{}`", state.word()));
     problem.causes.extend(error.map(str::to_owned));
     problem
-        .hint("waiting would not end; see `aim status` and the log")
+        .hint(match state {
+            State::Passthrough => {
+                "what changes is not captured at present; `aim sync` waits until all of it is copied"
+            }
+            _ => "waiting would not end; see `aim status` and the log",
+        })
         .exit(Exit::Degraded)
 }
 

@@ -63,7 +63,7 @@ fn beside_the_state(config: &Config) -> Vec<Problem> {
 fn real(path: &Path) -> PathBuf {
     for above in path.ancestors() {
         if let Ok(real) = std::fs::canonicalize(above) {
-            let rest = path.strip_prefix(above).unwrap_or(Path::new(""));
+            let rest: PathBuf = path.components().skip(above.components().count()).collect();
             return match rest.as_os_str().is_empty() {
                 true => real,
                 false => real.join(rest),

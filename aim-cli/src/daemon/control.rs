@@ -6,9 +6,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::report::Report;
+use super::request::Request;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
 
@@ -21,17 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A new program file is tried before it is executed.
 const HANDOVER_PATIENCE: Duration = Duration::from_secs(120);
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "request", rename_all = "snake_case")]
-enum Request {
-    Status,
-    Upgrade,
-}
-
 /// What the daemon does when it is asked.
 pub(crate) trait Answers: Send + Sync + 'static {
-    /// How everything is.
-    fn report(&self) -> Report;
+    /// Answers a request, or says why not.
+    fn answer(&self, request: &Request) -> Result<Value, String>;
 
     /// Hands over to the program file; returns only where something is in the way.
     fn hand_over(&self) -> Failure;
@@ -90,28 +85,50 @@ fn serve(stream: &UnixStream, answers: &dyn Answers) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
-    let mut answer = match serde_json::from_str(&line) {
-        Ok(Request::Status) => serde_json::to_string(&answers.report())?,
+    let answer = match serde_json::from_str(&line) {
         // otherwise the connection ends with this program
         Ok(Request::Upgrade) => answers.hand_over().to_json(),
-        Err(error) => serde_json::json!({ "error": error.to_string() }).to_string(),
+        Ok(request) => answered(answers.answer(&request)),
+        Err(error) => answered(Err(error.to_string())),
     };
-    answer.push('\n');
     let mut stream = stream;
-    stream.write_all(answer.as_bytes())
+    stream.write_all(format!("{answer}\n").as_bytes())
 }
 
 /// Asks the daemon behind `path` how it is; `None` if none is there.
 pub(crate) fn ask(path: &Path) -> Outcome<Option<Report>> {
-    let answer = converse(path, &Request::Status, PATIENCE).and_then(|answer| {
-        let report = serde_json::from_str(&answer)?;
-        Ok(report)
-    });
-    match answer {
-        Ok(report) => Ok(Some(report)),
+    order(path, &Request::Status)
+}
+
+/// Asks the daemon behind `path` for something; `None` if none is there.
+pub(crate) fn order<T: DeserializeOwned>(path: &Path, request: &Request) -> Outcome<Option<T>> {
+    match converse(path, request, PATIENCE).and_then(|answer| understood(&answer)) {
+        Ok(Ok(answer)) => Ok(Some(answer)),
+        Ok(Err(refused)) => Err(Problem::new("the daemon refuses")
+            .at(path.display())
+            .because(&refused)
+            .exit(Exit::Degraded)),
         Err(error) if is_absence(&error) => Ok(None),
         Err(error) => Err(no_answer(path, &error)),
     }
+}
+
+/// What the daemon gives as the reason for no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(String);
+
+fn answered(answer: Result<Value, String>) -> String {
+    let answer = answer.unwrap_or_else(|error| serde_json::json!({ "error": error }));
+    answer.to_string()
+}
+
+fn understood<T: DeserializeOwned>(answer: &str) -> io::Result<Result<T, Refused>> {
+    let answer: Value = serde_json::from_str(answer)?;
+    if let Some(Value::String(error)) = answer.get("error") {
+        return Ok(Err(Refused(error.clone())));
+    }
+    Ok(Ok(serde_json::from_value(answer)?))
 }
 
 /// Has the daemon behind `path` hand over to its program file. Returns when the old program has
@@ -176,8 +193,11 @@ mod tests {
     struct Told(Report);
 
     impl Answers for Told {
-        fn report(&self) -> Report {
-            self.0.clone()
+        fn answer(&self, request: &Request) -> Result<Value, String> {
+            match request {
+                Request::Status => serde_json::to_value(&self.0).map_err(|error| error.to_string()),
+                other => Err(format!("not now: {other:?}")),
+            }
         }
 
         fn hand_over(&self) -> Failure {
@@ -210,6 +230,10 @@ mod tests {
         };
         let control = Control::start(path.clone(), Told(report.clone())).unwrap();
         assert_eq!(ask(&path), Ok(Some(report)));
+        let volume = "data".to_owned();
+        let refused = order::<Report>(&path, &Request::Verify { volume }).unwrap_err();
+        assert_eq!(refused.exit, Exit::Degraded);
+        assert!(refused.to_string().contains("not now: Verify"), "{refused}");
         let refused = hand_over(&path).unwrap_err();
         assert_eq!(refused, Told(Report::default()).hand_over());
         drop(control);

@@ -8,12 +8,16 @@ mod meter;
 mod mirror;
 pub(crate) mod notify;
 mod program;
+mod reminder;
+mod repair;
 mod report;
+mod request;
+mod resync;
 mod serve;
 mod start;
 mod volume;
 
-pub(crate) use control::{Answers, Control, ask, hand_over};
+pub(crate) use control::{Answers, Control, ask, hand_over, order};
 pub(crate) use handover::Handover;
 pub(crate) use isolation::isolate;
 pub(crate) use lock::RunLock;
@@ -21,5 +25,6 @@ pub(crate) use mirror::difference_message;
 pub(crate) use program::Program;
 #[cfg(test)]
 pub(crate) use report::DaemonReport;
-pub(crate) use report::{MirrorReport, Report, State, VolumeReport};
+pub(crate) use report::{MirrorReport, Report, ResyncReport, State, VerifyReport, VolumeReport};
+pub(crate) use request::{Different, Range, Request, SyncAsked, VerifyAsked};
 pub(crate) use serve::Service;

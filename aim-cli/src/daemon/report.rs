@@ -1,6 +1,6 @@
 //! What the program tells of itself: the JSON of `aim status`, described in docs/operations.md.
 
-use aim_core::capture::ResyncStatus;
+use aim_core::capture::VerifyStatus;
 use serde::{Deserialize, Serialize};
 
 /// The answer to `aim status`.
@@ -54,25 +54,64 @@ pub(crate) struct VolumeReport {
     pub(crate) waiting_bytes: Option<u64>,
     pub(crate) latency_seconds: Option<f64>,
     pub(crate) rate_bytes_per_second: Option<u64>,
+    /// Set while transactions are not captured: for how long.
+    pub(crate) passthrough_seconds: Option<f64>,
     /// Set while parts of the disk have to be copied before the mirror can follow again.
     pub(crate) resync: Option<ResyncReport>,
+    pub(crate) verify: Option<VerifyReport>,
+    /// Bytes of the mirror's disk that a verification has found to be different.
+    pub(crate) different_bytes: Option<u64>,
+    /// Bytes that would have to be copied after a power cut.
+    pub(crate) hot_bytes: Option<u64>,
+    /// Why the extent map can't be written.
+    pub(crate) map_error: Option<String>,
     pub(crate) last_error: Option<String>,
 }
 
 /// What has to be copied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ResyncReport {
+    /// Of whole extents, so it falls in steps.
     pub(crate) needed_bytes: u64,
+    /// Read or compared since the resync began.
     pub(crate) copied_bytes: u64,
+    /// All that this resync has to copy.
+    pub(crate) total_bytes: u64,
+    /// Those among the needed ones that can't be read at present.
     pub(crate) unreadable_bytes: u64,
+    pub(crate) rate_bytes_per_second: Option<u64>,
+    pub(crate) seconds_left: Option<f64>,
 }
 
-impl From<ResyncStatus> for ResyncReport {
-    fn from(status: ResyncStatus) -> Self {
+impl ResyncReport {
+    /// Whether nothing is left but what can't be read.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.unreadable_bytes > 0 && self.unreadable_bytes == self.needed_bytes
+    }
+}
+
+/// How verification goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct VerifyReport {
+    pub(crate) running: bool,
+    pub(crate) covered_bytes: u64,
+    pub(crate) total_bytes: u64,
+    /// Since the start.
+    pub(crate) passes: u64,
+    pub(crate) last_lsn: u64,
+    /// Bytes that the last complete pass left out.
+    pub(crate) skipped_bytes: u64,
+}
+
+impl From<VerifyStatus> for VerifyReport {
+    fn from(status: VerifyStatus) -> Self {
         Self {
-            needed_bytes: status.needed.get(),
-            copied_bytes: status.copied.get(),
-            unreadable_bytes: status.unreadable.get(),
+            running: status.is_running,
+            covered_bytes: status.covered.get(),
+            total_bytes: status.total.get(),
+            passes: status.passes,
+            last_lsn: status.last.get(),
+            skipped_bytes: status.last_skipped.get(),
         }
     }
 }
@@ -116,15 +155,23 @@ impl State {
     }
 }
 
+impl VolumeReport {
+    /// Whether the mirror follows each change, as far as is known.
+    fn is_well(&self) -> bool {
+        self.state == State::Running
+            && self.resync.is_none()
+            && self.map_error.is_none()
+            && self.different_bytes.unwrap_or(0) == 0
+    }
+}
+
 impl Report {
     /// Whether everything runs, without trouble.
     pub(crate) fn is_well(&self) -> bool {
         let volumes = self.volumes.iter();
         let mirrors = self.mirrors.iter();
         self.daemon.running
-            && volumes
-                .clone()
-                .all(|v| v.state == State::Running && v.resync.is_none())
+            && volumes.clone().all(VolumeReport::is_well)
             && mirrors
                 .clone()
                 .all(|m| m.state == State::Running && m.different_bytes.unwrap_or(0) == 0)

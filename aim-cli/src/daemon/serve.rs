@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use aim_core::clock::{Clock, SystemClock};
 use aim_core::units::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::mirror::Mirror;
 use super::report::{DaemonReport, MirrorReport, Report, State, VolumeReport};
+use super::request::Request;
 use super::volume::Volume;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -84,6 +87,22 @@ impl Service {
                 started: SystemClock.now(),
             })),
         }
+    }
+
+    /// Answers a request of the control socket.
+    pub(crate) fn answer(&self, request: &Request) -> Result<Value, String> {
+        match request {
+            Request::Status => json(self.report()),
+            Request::Sync { volume, all } => json(self.volume(volume)?.sync(*all)?),
+            Request::Verify { volume } => json(self.volume(volume)?.verify()?),
+            Request::Differences { volume } => json(self.volume(volume)?.different()),
+            Request::Upgrade => Err("only the program as a whole can be handed over".to_owned()),
+        }
+    }
+
+    fn volume(&self, name: &str) -> Result<&Volume, String> {
+        let found = self.volumes().find(|volume| volume.name() == name);
+        found.ok_or_else(|| format!("volume {name} does not run here: see `aim status`"))
     }
 
     /// How everything is.
@@ -211,6 +230,10 @@ impl Service {
     fn failed(&self) -> usize {
         self.volumes.len() - self.volumes().count() + self.mirrors.len() - self.mirrors().count()
     }
+}
+
+fn json(answer: impl Serialize) -> Result<Value, String> {
+    serde_json::to_value(answer).map_err(|error| error.to_string())
 }
 
 /// Logs a failure to start, and gives it on one line.

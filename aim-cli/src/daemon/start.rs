@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aim_core::capture::{Capture, CaptureConfig, SealPolicy, StagingConfig};
+use aim_core::capture::{
+    Capture, CaptureConfig, JournalPolicy, OnFull, Rates, SealPolicy, StagingConfig,
+};
 use aim_core::clock::SystemClock;
 use aim_core::fs::HostDirectory;
 use aim_core::identity::VolumeIdentity;
@@ -15,10 +17,10 @@ use aim_ublk::{
     Backing, BackingReader, DeviceConfig, Error as UblkError, RunningDevice, UblkDevice, Waiting,
 };
 
-use crate::config::VolumeConfig;
+use crate::config::{OnJournalFull, VolumeConfig};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem, exit_of};
-use crate::state;
+use crate::{state, state_folder};
 
 /// How long the last I/O of a predecessor may take to let go of the disk, where nothing tells of
 /// one.
@@ -30,7 +32,7 @@ const RECORDS: usize = 16384;
 /// The `f_type` of tmpfs in `statfs`.
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 
-/// The journal folder.
+/// The journal folder, and that of the extent map.
 pub(super) fn spool(config: &VolumeConfig) -> Outcome<SourceSpool> {
     let root = HostDirectory::open(&config.journal).map_err(|error| {
         Problem::new("can't open the journal directory")
@@ -38,7 +40,9 @@ pub(super) fn spool(config: &VolumeConfig) -> Outcome<SourceSpool> {
             .hint(format!("run `aim init {}` first", config.name))
             .io(&error)
     })?;
-    SourceSpool::open(root).map_err(|error| state::spool_failed(&error))
+    let spool = SourceSpool::open(root).map_err(|error| state::spool_failed(&error))?;
+    let state = state_folder::open(config, &**spool.root())?;
+    Ok(spool.with_state_folder(state))
 }
 
 /// The volume's device, if it has lost its server.
@@ -113,6 +117,18 @@ pub(super) fn capture(
             bytes: ByteLen(config.seal_bytes),
             age: config.seal_after,
         },
+        journal: JournalPolicy {
+            bytes: config.journal_bytes.map(ByteLen),
+            on_full: match config.on_journal_full {
+                OnJournalFull::Track => OnFull::Track,
+                OnJournalFull::Block => OnFull::Block,
+            },
+        },
+        rates: Rates {
+            resync: config.resync_rate.map(ByteLen),
+            verify: config.verify_rate.map(ByteLen),
+        },
+        verify_every: config.verify_every,
         compare: true,
         ..CaptureConfig::new(staging(config, &folder))
     };

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use aim_core::capture::{Capture, CaptureState};
+use aim_core::capture::{Capture, CaptureState, CaptureStatus};
 use aim_core::cursor::Position;
 use aim_core::spool::SourceSpool;
 use aim_remote::ship::{Rounds, ShipOptions, Shipper};
@@ -21,7 +21,10 @@ use aim_remote::transport::Transport;
 use aim_ublk::{Error as UblkError, RunningDevice, Stopper};
 
 use super::meter::Meter;
-use super::report::{ResyncReport, State, VolumeReport};
+use super::reminder::Reminder;
+use super::repair::Repair;
+use super::report::{State, VerifyReport, VolumeReport};
+use super::resync::ResyncMeter;
 use super::start;
 use crate::config::VolumeConfig;
 use crate::exit::Exit;
@@ -34,13 +37,22 @@ pub(crate) struct Volume {
     name: String,
     path: PathBuf,
     outlives_its_process: bool,
-    spool: SourceSpool,
-    capture: Arc<Capture>,
+    pub(super) spool: SourceSpool,
+    pub(super) capture: Arc<Capture>,
     stopper: Stopper,
-    shipper: Shipper,
-    meter: Mutex<Meter>,
+    pub(super) shipper: Shipper,
+    meters: Mutex<Meters>,
+    pub(super) repair: Mutex<Repair>,
     life: Arc<Mutex<Life>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What is known from having looked several times a second.
+#[derive(Debug, Default)]
+struct Meters {
+    latency: Meter,
+    resync: ResyncMeter,
+    passthrough: Reminder,
 }
 
 /// Where the device and its capture are in their life.
@@ -102,7 +114,8 @@ impl Volume {
             capture,
             stopper,
             shipper,
-            meter: Mutex::default(),
+            meters: Mutex::default(),
+            repair: Mutex::default(),
             life,
             thread: Mutex::new(Some(thread)),
         })
@@ -123,25 +136,39 @@ impl Volume {
         self.outlives_its_process
     }
 
-    /// Samples what the time latency is computed from; to be called several times a second.
+    /// Samples what latency and speed are computed from, and repeats what must not be forgotten;
+    /// to be called several times a second.
     pub(crate) fn sample(&self, now: Instant) {
-        let captured = self.capture.status().captured.get();
+        let capture = self.capture.status();
         let applied = self.shipper.status().applied.lsn.get();
-        lock(&self.meter).sample(now, captured, applied);
+        let passthrough = match &capture.state {
+            CaptureState::Passthrough { reason } => Some(reason),
+            _ => None,
+        };
+        // what is lost is made good by a group, whose begin has the next LSN
+        let newest = capture.captured.get() + u64::from(passthrough.is_some());
+        let mut meters = lock(&self.meters);
+        meters.latency.sample(now, newest, applied);
+        meters.resync.sample(now, capture.resync);
+        let reminded = meters.passthrough.sample(now, passthrough.is_some());
+        if let (Some(lasted), Some(reason)) = (reminded, passthrough) {
+            tracing::error!(
+                volume = self.name,
+                reason,
+                minutes = lasted.as_secs() / 60,
+                "still in passthrough: the disk goes on, capture does not, and the mirror stays behind"
+            );
+        }
     }
 
     /// How it is.
     pub(crate) fn report(&self) -> VolumeReport {
         let capture = self.capture.status();
         let shipping = self.shipper.status();
-        let latency = lock(&self.meter).latency(Instant::now());
+        let now = Instant::now();
+        let meters = lock(&self.meters);
         let trouble = shipping.trouble.as_ref().map(|trouble| trouble.message());
-        let (capturing, trouble) = match capture.state {
-            CaptureState::Passthrough { reason } => (State::Passthrough, Some(reason)),
-            CaptureState::Blocked { reason } => (State::Blocked, Some(reason)),
-            CaptureState::Capturing if trouble.is_some() => (State::Retrying, trouble),
-            CaptureState::Capturing => (State::Running, None),
-        };
+        let (capturing, trouble) = state_of(&capture, trouble);
         let (state, error) = match self.life() {
             (_, Some(Err(error))) => (State::Failed, Some(error)),
             (_, Some(Ok(()))) => (State::Stopped, trouble),
@@ -160,9 +187,17 @@ impl Volume {
             received_lsn: asked.then_some(shipping.received.lsn.get()),
             applied_lsn: asked.then_some(shipping.applied.lsn.get()),
             waiting_bytes: self.waiting_bytes(shipping.received),
-            latency_seconds: Some(latency.as_secs_f64()),
+            latency_seconds: Some(meters.latency.latency(now).as_secs_f64()),
             rate_bytes_per_second: Some(shipping.bytes_per_second),
-            resync: capture.resync.map(ResyncReport::from),
+            passthrough_seconds: meters
+                .passthrough
+                .lasted(now)
+                .map(|time| time.as_secs_f64()),
+            resync: capture.resync.map(|resync| meters.resync.report(resync)),
+            verify: Some(VerifyReport::from(capture.verify)),
+            different_bytes: shipping.differences.map(|found| found.bytes().get()),
+            hot_bytes: Some(capture.hot.get()),
+            map_error: capture.map_trouble,
             last_error: error,
         }
     }
@@ -221,9 +256,27 @@ impl Volume {
         }
     }
 
+    /// Refuses what makes no sense at its end.
+    pub(super) fn require_running(&self) -> Result<(), String> {
+        match self.life() {
+            (false, None) => Ok(()),
+            _ => Err(format!("volume {} is stopping", self.name)),
+        }
+    }
+
     fn life(&self) -> (bool, Option<Result<(), String>>) {
         let life = lock(&self.life);
         (life.stopping, life.ended.clone())
+    }
+}
+
+/// The state of a volume that runs, and what is in the way.
+fn state_of(capture: &CaptureStatus, shipping: Option<String>) -> (State, Option<String>) {
+    match &capture.state {
+        CaptureState::Passthrough { reason } => (State::Passthrough, Some(reason.clone())),
+        CaptureState::Blocked { reason } => (State::Blocked, Some(reason.clone())),
+        CaptureState::Capturing if shipping.is_some() => (State::Retrying, shipping),
+        CaptureState::Capturing => (State::Running, None),
     }
 }
 
@@ -275,6 +328,6 @@ fn attend(
         .map_err(|error| Problem::new("can't start a thread").io(&error))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -31,6 +31,31 @@ fn a_good_file_is_ok_and_a_typo_is_named() {
 }
 
 #[test]
+fn a_state_directory_on_the_journals_file_system_is_warned_of() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("aim.toml");
+    let at = |name: &str| temp.path().join(name).display().to_string();
+    let config = |state: &str| {
+        format!(
+            "state_dir = \"{state}\"\n[volume.data]\ndevice = \"/nonexistent/disk\"\n\
+             journal = \"{}\"\ntarget = \"/nonexistent/mirror\"\n",
+            at("journal")
+        )
+    };
+    std::fs::write(&path, config(&at("state"))).unwrap();
+    let ran = aim(&["config", "check", "-c", text(&path)]).exits(0);
+    let warning = "warning: `journal`";
+    assert!(ran.stdout.contains(warning), "{}", ran.stdout);
+    assert!(ran.stdout.contains("on one file system ([volume.data])"));
+    let ran = aim(&["config", "check", "--json", "-c", text(&path)]).exits(0);
+    assert_eq!(ran.json()["warnings"].as_array().unwrap().len(), 1);
+
+    std::fs::write(&path, config("/proc/aim")).unwrap();
+    let ran = aim(&["config", "check", "-c", text(&path)]).exits(0);
+    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+}
+
+#[test]
 fn an_image_that_is_named_twice_by_different_paths_is_refused() {
     let temp = tempfile::tempdir().unwrap();
     let image = temp.path().join("image");

@@ -12,6 +12,8 @@ const PAGES: &[&[&str]] = &[
     &["upgrade"],
     &["abandon"],
     &["wait"],
+    &["sync"],
+    &["verify"],
     &["journal"],
     &["journal", "ls"],
     &["journal", "inspect"],

@@ -24,7 +24,8 @@ impl Pair {
         std::fs::create_dir(pair.path("mirror")).unwrap();
         let at = |name: &str| pair.path(name).display().to_string();
         let source = format!(
-            "[volume.data]\ndevice = \"{}\"\njournal = \"{}\"\ntarget = \"{}\"\n",
+            "state_dir = \"{}\"\n[volume.data]\ndevice = \"{}\"\njournal = \"{}\"\ntarget = \"{}\"\n",
+            at("state"),
             at("source.img"),
             at("journal/data"),
             at("mirror")
@@ -48,6 +49,29 @@ impl Pair {
         let mut arguments = vec!["init", "data", "--json", "-c", text(&config)];
         arguments.extend(more);
         aim(&arguments)
+    }
+
+    /// The volume in the report of `aim status` without a daemon.
+    fn volume(&self) -> serde_json::Value {
+        let config = self.path("source.toml");
+        let text_of = std::fs::read_to_string(&config).unwrap();
+        if !text_of.contains("run_dir") {
+            let run_dir = format!("run_dir = \"{}\"\n", self.path("run").display());
+            std::fs::write(&config, run_dir + &text_of).unwrap();
+        }
+        let ran = aim(&["status", "--json", "-c", text(&config)]).exits(3);
+        ran.json()["volumes"][0].clone()
+    }
+
+    /// Bytes that are to be copied.
+    fn needed(&self) -> Option<u64> {
+        let volume = self.volume();
+        assert_eq!(volume["last_error"], serde_json::Value::Null);
+        volume["resync"]["needed_bytes"].as_u64()
+    }
+
+    fn last_error(&self) -> String {
+        self.volume()["last_error"].as_str().unwrap().to_owned()
     }
 
     #[track_caller]
@@ -78,12 +102,18 @@ fn both_sides_once_and_again() {
     );
     for name in [
         "journal/data/volume.id",
+        "state/data/extents.map",
         "mirror/volume.id",
         "mirror/mirror.id",
     ] {
         assert!(pair.path(name).is_file(), "{name}");
     }
-    for name in ["journal/data", "mirror/incoming", "mirror/rejected"] {
+    for name in [
+        "journal/data",
+        "state/data",
+        "mirror/incoming",
+        "mirror/rejected",
+    ] {
         let mode = pair.path(name).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o7, 0, "others can look into {name}");
     }
@@ -103,16 +133,55 @@ fn an_interrupted_delivery_is_completed() {
 }
 
 #[test]
-fn the_first_text_says_that_both_disks_must_be_identical() {
+fn the_first_text_says_what_is_copied_at_first() {
+    for (more, said) in [
+        (&[][..], "copies to the mirror whatever differs there"),
+        (&["--assume-identical"], "Nothing is copied at first"),
+    ] {
+        let pair = Pair::new();
+        let config = pair.path("source.toml");
+        let arguments = [&["init", "data", "-c", text(&config)], more].concat();
+        let ran = aim(&arguments).exits(0);
+        assert!(ran.stdout.contains(said), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn an_extent_map_that_is_not_this_journals_is_made_anew() {
     let pair = Pair::new();
-    let config = pair.path("source.toml");
-    let ran = aim(&["init", "data", "-c", text(&config)]).exits(0);
-    assert!(
-        ran.stdout
-            .contains("must hold the same bytes to begin with"),
-        "{}",
-        ran.stdout
+    pair.init("source", &["--assume-identical"]).exits(0);
+    assert_eq!(pair.needed(), None);
+    // as where another file system is mounted there, which holds an older map
+    std::fs::rename(pair.path("state"), pair.path("elsewhere")).unwrap();
+    assert!(pair.last_error().contains("extent map"));
+    assert_eq!(Pair::status(pair.init("source", &[])), "completed");
+    assert_eq!(pair.needed(), Some(SIZE));
+    let state = std::fs::read(pair.path("state/data/extents.map")).unwrap();
+    std::fs::remove_dir_all(pair.path("state")).unwrap();
+    std::fs::rename(pair.path("elsewhere"), pair.path("state")).unwrap();
+    assert!(pair.last_error().contains("extent map"));
+    assert_eq!(Pair::status(pair.init("source", &[])), "completed");
+    let again = std::fs::read(pair.path("state/data/extents.map")).unwrap();
+    assert!(again == state, "all is to be copied again");
+    assert_eq!(
+        Pair::status(pair.init("source", &[])),
+        "already_initialized"
     );
+}
+
+#[test]
+fn a_stale_map_is_replaced_by_that_of_the_new_volume() {
+    let pair = Pair::new();
+    pair.init("source", &[]).exits(0);
+    for folder in ["journal", "mirror"] {
+        std::fs::remove_dir_all(pair.path(folder)).unwrap();
+    }
+    std::fs::create_dir(pair.path("mirror")).unwrap();
+    assert_eq!(
+        Pair::status(pair.init("source", &["--assume-identical"])),
+        "initialized"
+    );
+    assert_eq!(pair.needed(), None);
 }
 
 #[test]
@@ -127,18 +196,11 @@ fn a_target_of_another_volume_is_refused() {
 }
 
 #[test]
-fn a_source_disk_with_data_needs_the_word_of_the_operator() {
+fn a_source_disk_with_data_is_taken_as_it_is() {
     let pair = Pair::new();
     mark(&pair.path("source.img"));
-    pair.init("source", &[])
-        .exits(2)
-        .says("ext2/3/4 file system at byte 1080")
-        .says("--assume-identical");
-    assert!(!pair.path("journal").exists());
-    assert_eq!(
-        Pair::status(pair.init("source", &["--assume-identical"])),
-        "initialized"
-    );
+    assert_eq!(Pair::status(pair.init("source", &[])), "initialized");
+    assert_eq!(pair.needed(), Some(SIZE));
 }
 
 #[test]
@@ -204,27 +266,30 @@ fn an_unknown_name_is_not_found() {
 #[test]
 fn status_and_wait_without_a_daemon() {
     let pair = Pair::new();
-    let config = pair.path("source.toml");
-    let text_of = std::fs::read_to_string(&config).unwrap();
-    let run_dir = format!("run_dir = \"{}\"\n", pair.path("run").display());
-    std::fs::write(&config, run_dir + &text_of).unwrap();
-    let status = |code| {
-        aim(&["status", "--json", "-c", text(&config)])
-            .exits(code)
-            .json()
-    };
-    let error = status(3)["volumes"][0]["last_error"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    assert!(error.contains("journal"), "{error}");
+    assert!(pair.last_error().contains("journal"));
     pair.init("source", &[]).exits(0);
-    let report = status(3);
-    assert_eq!(report["daemon"]["running"], false);
-    assert_eq!(report["volumes"][0]["state"], "stopped");
-    assert_eq!(report["volumes"][0]["sealed_lsn"], 0);
-    assert_eq!(report["volumes"][0]["last_error"], serde_json::Value::Null);
-    aim(&["wait", "data", "-c", text(&config)])
-        .exits(3)
-        .says("no aim is running");
+    let volume = pair.volume();
+    assert_eq!(volume["state"], "stopped");
+    assert_eq!(volume["sealed_lsn"], 0);
+    assert_eq!(volume["last_error"], serde_json::Value::Null);
+    assert_eq!(volume["different_bytes"], 0);
+    assert_eq!(volume["resync"]["needed_bytes"], SIZE);
+    let config = pair.path("source.toml");
+    for command in ["wait", "sync", "verify"] {
+        aim(&[command, "data", "-c", text(&config)])
+            .exits(3)
+            .says("no aim is running");
+    }
+}
+
+#[test]
+fn copying_and_verifying_are_asked_for_on_the_source() {
+    let pair = Pair::new();
+    let config = pair.path("mirror.toml");
+    for command in ["sync", "verify"] {
+        aim(&[command, "data", "-c", text(&config)])
+            .exits(2)
+            .says("`data` is a mirror")
+            .says("say it on the source");
+    }
 }

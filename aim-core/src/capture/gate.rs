@@ -127,7 +127,7 @@ impl Gate {
             let range = state.extents.of(&request);
             state.extents.end(range.clone());
             if failed {
-                state.extents.need_failed(range);
+                state.extents.need_in_full(range);
             }
         }
         wake(state);
@@ -204,7 +204,7 @@ impl Gate {
         state.group = Group::Open;
         state.comparable = begin;
         if begin.is_some() {
-            state.extents.forget_failed();
+            state.extents.forget_in_full();
         }
         wake(state);
     }

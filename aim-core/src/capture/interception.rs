@@ -43,9 +43,10 @@ pub struct NotDrained {
 /// What a resync has to copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Everything.
+    /// Everything; what the mirror holds already need not be sent.
     All,
-    /// Whatever has a byte in common with this range of a device.
+    /// Whatever has a byte in common with this range of a device. All of it is sent, so that the
+    /// mirror has written what was found to differ.
     Range {
         /// Index of the device in the volume.
         device: u16,

@@ -101,18 +101,20 @@ impl Shared {
             let extents = &mut state.extents;
             extents.retry_unreadable();
             for wanted in wanted {
-                let range = match *wanted {
-                    Wanted::All => 0..extents.count(),
+                match *wanted {
+                    Wanted::All => extents.need(0..extents.count()),
                     Wanted::Range {
                         device,
                         offset,
                         len,
-                    } => extents.of(&Request {
-                        device,
-                        ..Request::write(offset, len)
-                    }),
-                };
-                extents.need(range);
+                    } => {
+                        let range = extents.of(&Request {
+                            device,
+                            ..Request::write(offset, len)
+                        });
+                        extents.need_in_full(range);
+                    }
+                }
             }
         }
         self.keeper_bell.ring();

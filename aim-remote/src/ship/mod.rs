@@ -5,7 +5,8 @@
 //! of it, on either host, the next round does what is left:
 //!
 //! 1. List the far `incoming/`, then read the far `mirror.cursor`. In this order, a file that was
-//!    applied between the two is seen as received, and not as missing.
+//!    applied between the two is seen as received, and not as missing. Then read what the mirror
+//!    knows to differ, which is of that position or of a later one.
 //! 2. Prove from the digests that the cursor speaks of *this* series, then remove the files that
 //!    it says are received. Only this removes a file.
 //! 3. Put what the capture asks of the mirror, and take what the mirror answers.

@@ -10,6 +10,7 @@ use aim_core::cursor::{MirrorCursor, Position};
 use aim_core::failpoint::Failpoint;
 use aim_core::identity::VolumeIdentity;
 use aim_core::journal::FileName;
+use aim_core::replay::Differences;
 use aim_core::spool::{Listing, SourceSpool, WaitingFile};
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
 use aim_core::units::FileNumber;
@@ -43,6 +44,8 @@ pub struct Rounds<T> {
     delivered: BTreeSet<FileNumber>,
     comparison: Option<Arc<Comparison>>,
     asked: Asked,
+    /// What the mirror had applied when its differences were read.
+    differences_at: Option<Position>,
 }
 
 /// When the next round is due.
@@ -69,6 +72,7 @@ impl<T: Transport> Rounds<T> {
             delivered: BTreeSet::new(),
             comparison: None,
             asked: Asked::default(),
+            differences_at: None,
         }
     }
 
@@ -107,6 +111,7 @@ impl<T: Transport> Rounds<T> {
         if ended.is_err() {
             // whatever is there afterwards may be another place
             self.mirror_is_ours = false;
+            self.differences_at = None;
         }
         ended
     }
@@ -116,6 +121,7 @@ impl<T: Transport> Rounds<T> {
         self.require_own_mirror().await?;
         let far = self.far_files().await?;
         let cursor = self.far_cursor().await?;
+        self.look_for_differences(cursor.applied).await?;
         // before listing: what was sealed by then has its name, the last one perhaps excepted
         let sealed = self.spool.sealed()?;
         let waiting = self.take_receipts(&cursor, sealed)?;
@@ -188,6 +194,29 @@ impl<T: Transport> Rounds<T> {
             Err(TransportError::NotFound { .. }) => Ok(MirrorCursor::new(self.spool.identity().id)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Reads what the mirror knows to differ. As that is stored before `applied` moves, and read
+    /// here after it, it is of the position `applied` or of a later one.
+    async fn look_for_differences(&mut self, applied: Position) -> Result<(), ShipError> {
+        if self.differences_at == Some(applied) {
+            return Ok(());
+        }
+        let volume = self.spool.identity().id;
+        let name = Name::parse(Differences::NAME)?;
+        let found = match self.transport.get(&name, FILE_BYTES_MAX).await {
+            Ok(bytes) => Differences::decode(&bytes)
+                .and_then(|found| found.require_volume(volume).map(|()| found)),
+            Err(TransportError::NotFound { .. }) => Ok(Differences::new(volume)),
+            Err(error) => return Err(error.into()),
+        };
+        // files are shipped whatever is known of differences
+        if let Err(error) = &found {
+            tracing::warn!(%error, "where the mirror differs can't be read");
+        }
+        self.differences_at = Some(applied);
+        self.shared.update(|status| status.differences = found.ok());
+        Ok(())
     }
 
     /// Step 2; gives the files that are left.

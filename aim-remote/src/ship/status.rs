@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use aim_core::cursor::Position;
+use aim_core::replay::Differences;
 use aim_core::units::Timestamp;
 
 use super::ShipError;
@@ -23,6 +24,9 @@ pub struct ShipStatus {
     pub applied: Position,
     /// Time of the newest transaction on the mirror's devices; 0 before the first.
     pub applied_time: Timestamp,
+    /// Where the mirror is known to differ, as of `applied` or later; `None` if that could not be
+    /// read yet.
+    pub differences: Option<Differences>,
     /// Files that are sealed and not received.
     pub waiting_files: u64,
     /// Their bytes.

@@ -4,9 +4,11 @@ use std::fs;
 use std::sync::Arc;
 
 use aim_core::cursor::{MirrorCursor, Position};
+use aim_core::device::BlockDevice;
+use aim_core::format::Kind;
 use aim_core::fs::{Directory, HostDirectory};
 use aim_core::state_file::StateFile;
-use aim_core::units::{Epoch, VolumeId};
+use aim_core::units::{ByteLen, ByteOffset, Epoch, VolumeId};
 use aim_remote::ship::{ShipError, Shipper};
 use aim_remote::transport::LocalTransport;
 
@@ -174,4 +176,31 @@ fn the_directory_of_another_mirror_gets_no_file() {
         matches!(error, ShipError::ForeignMirror { .. })
     });
     assert!(other.mirror().incoming().unwrap().files.is_empty());
+}
+
+/// What the source knows of differences is of what it knows to be applied, or of later.
+#[test]
+fn where_the_mirror_differs_is_told_with_what_it_has_applied() {
+    let mut site = Site::new(17);
+    let (shipper, applier) = (site.ship(), site.apply());
+    site.seal(1);
+    site.wait_until_equal(&shipper, &applier);
+    let known = shipper.status().differences.unwrap();
+    assert!(known.is_empty());
+    site.device.write(ByteOffset(1024), &[0xee; 512]).unwrap();
+    let verify = Kind::Verify { digest: 0 };
+    for (transactions, different) in [
+        (&[(verify, 0, 4096)][..], 4096),
+        (&[(Kind::Write, 0, 1024)], 3072),
+        (&[(Kind::Write, 1024, 3072)], 0),
+    ] {
+        let file = site.series.next_file_of(transactions);
+        site.add(file);
+        let sealed = site.sealed();
+        eventually("the source hears of it", || {
+            shipper.status().applied == sealed
+        });
+        let known = shipper.status().differences.unwrap();
+        assert_eq!(known.bytes(), ByteLen(different));
+    }
 }

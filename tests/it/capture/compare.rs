@@ -83,6 +83,29 @@ fn only_blocks_that_differ_are_copied() {
     assert!(source.mirrored_from(image) == content);
 }
 
+/// Otherwise the mirror would go on to call different what is around the bytes that were.
+#[test]
+fn a_range_that_was_found_to_differ_is_copied_in_full() {
+    let (source, device) = (Source::comparing(), disk());
+    let content = random_content(3);
+    device.write(ByteOffset(0), &content).unwrap();
+    let mut image = content.clone();
+    image[5000] ^= 1;
+    let mirrored = source.start(device.clone());
+    let range = Wanted::Range {
+        device: 0,
+        offset: ByteOffset(0),
+        len: ByteLen(EXTENT),
+    };
+    answering(&mirrored, &image, || {
+        mirrored.capture().request_resync(&[range]);
+        source.heal(&mirrored);
+    });
+    mirrored.stop().unwrap();
+    assert_eq!(source.payload_bytes(), EXTENT);
+    assert!(source.mirrored_from(image) == content);
+}
+
 #[test]
 fn what_is_written_meanwhile_is_right_too() {
     for seed in 0..6 {

@@ -1,15 +1,17 @@
-//! The source's side: identity and journal of a volume.
+//! The source's side: identity, journal and extent map of a volume.
 //!
 //! 1. The disk is looked at and claimed; the target must not belong to another volume.
-//! 2. `volume.id` is written in the journal directory, durably.
-//! 3. It is brought to the target. (A repetition after a stop before this goes on here.)
+//! 2. The extent map is made: all of the disk is to be copied, unless the operator says that the
+//!    mirror's holds the same.
+//! 3. `volume.id` is written in the journal directory, durably.
+//! 4. It is brought to the target. (A repetition after a stop before this goes on here.)
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use aim_core::capture::{ExtentMap, Initial};
+use aim_core::capture::Initial;
 use aim_core::device::BlockDevice;
 use aim_core::fs::{Directory, HostDirectory};
 use aim_core::identity::VolumeIdentity;
@@ -23,7 +25,7 @@ use crate::disk;
 use crate::exit::Exit;
 use crate::failure::{Outcome, Problem};
 use crate::far::FarDirectory;
-use crate::state;
+use crate::{state, state_folder};
 
 /// Initializes a volume, or finds that it is.
 pub(super) fn init(volume: &VolumeConfig, args: &InitArgs) -> Outcome<Report> {
@@ -32,31 +34,51 @@ pub(super) fn init(volume: &VolumeConfig, args: &InitArgs) -> Outcome<Report> {
             "`--overwrite` is for a mirror: a volume's disk is not overwritten",
         )
         .at(format!("[volume.{}]", volume.name))
-        .hint("use --assume-identical if the mirror's disk already holds the same bytes")
+        .hint("say it on the mirror host; here --assume-identical is for disks that are the same already")
         .exit(Exit::Usage));
     }
     let far = FarDirectory::new(volume);
     let known = match HostDirectory::open(&volume.journal) {
-        Ok(journal) => state::load::<VolumeIdentity>(&*journal)?,
+        Ok(journal) => {
+            let identity = state::load::<VolumeIdentity>(&*journal)?;
+            identity.map(|identity| (journal, identity))
+        }
         Err(_) => None,
     };
-    let (identity, fresh) = match known {
-        Some(identity) => (check_known(volume, identity)?, false),
-        None => (create(volume, &far, args.assume_identical)?, true),
+    let initial = match args.assume_identical {
+        true => Initial::Identical,
+        false => Initial::Unknown,
+    };
+    let (identity, made) = match known {
+        Some((journal, identity)) => {
+            let made = take_up(volume, &*journal, &identity, initial)?;
+            (identity, made)
+        }
+        None => (create(volume, &far, initial)?, Made::Volume),
     };
     let delivered = deliver(&identity, &far)?;
-    let status = match (fresh, delivered) {
-        (true, _) => Status::Initialized,
-        (false, true) => Status::Completed,
-        (false, false) => Status::AlreadyInitialized,
+    let status = match made {
+        Made::Volume => Status::Initialized,
+        Made::Map => Status::Completed,
+        Made::Nothing if delivered => Status::Completed,
+        Made::Nothing => Status::AlreadyInitialized,
     };
     let name = &volume.name;
+    let first = match (made, initial) {
+        (Made::Nothing, _) => "",
+        (_, Initial::Unknown) => {
+            "The first `aim run` copies to the mirror whatever differs there; the disk may be used\n\
+             meanwhile, and the mirror changes when all of it has arrived.\n"
+        }
+        (_, Initial::Identical) => {
+            "Nothing is copied at first: both disks are taken to hold the same bytes.\n"
+        }
+    };
     let next = format!(
-        "  target     {}\n\
-         Both disks must hold the same bytes to begin with: both blank, or this one copied to the\n\
-         mirror's while nothing writes to it. There is no first copy over the network yet.\n\
+        "  target     {}\n  extent map {}\n{first}\
          Next: `aim init {name}` on the mirror host, then `aim run` on both, then use /dev/aim/{name}.",
-        volume.target
+        volume.target,
+        volume.state.display()
     );
     Ok(Report::new(
         status,
@@ -67,43 +89,48 @@ pub(super) fn init(volume: &VolumeConfig, args: &InitArgs) -> Outcome<Report> {
     ))
 }
 
-/// The volume exists: its disk must still be the one that it was made for.
-fn check_known(volume: &VolumeConfig, identity: VolumeIdentity) -> Outcome<VolumeIdentity> {
+/// What was missing here, and is there now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    Volume,
+    Map,
+    Nothing,
+}
+
+/// The volume exists: its disk must still be the one that it was made for. An extent map that is
+/// gone is made anew.
+fn take_up(
+    volume: &VolumeConfig,
+    journal: &dyn Directory,
+    identity: &VolumeIdentity,
+    initial: Initial,
+) -> Outcome<Made> {
     let device = disk::open_read_only(&volume.device)?;
-    disk::check_fits(&identity, &device, &volume.device)?;
-    Ok(identity)
+    disk::check_fits(identity, &device, &volume.device)?;
+    if state_folder::find(volume, journal)?.is_some() {
+        return Ok(Made::Nothing);
+    }
+    drop(device);
+    // nobody must be at work with the map that is lost
+    let _claim = disk::open_exclusive(&volume.device)?;
+    state_folder::create(volume, journal, identity, initial)?;
+    Ok(Made::Map)
 }
 
 fn create(
     volume: &VolumeConfig,
     far: &FarDirectory<'_>,
-    identical: bool,
+    initial: Initial,
 ) -> Outcome<VolumeIdentity> {
     let facts = disk::look(&volume.device)?;
     disk::refuse_used(&facts)?;
-    if !facts.signatures.is_empty() && !identical {
-        let signs: Vec<String> = facts.signatures.iter().map(ToString::to_string).collect();
-        return Err(Problem::new(format!("the disk bears data: {}", signs.join(", ")))
-            .at(volume.device.display())
-            .hint(
-                "copy it to the mirror's disk byte by byte while nothing writes to it, then say \
-                 --assume-identical: only changes from now on are mirrored",
-            )
-            .exit(Exit::Usage));
-    }
     if let Some(other) = far.volume()? {
         return Err(foreign_target(far, &other));
     }
     let device = disk::open_exclusive(&volume.device)?;
     let journal = new_journal(&volume.journal)?;
     let identity = VolumeIdentity::generate(device.size(), device.block_size());
-    let map = ExtentMap::create(&*journal, &identity, Initial::Identical, None);
-    map.map_err(|error| {
-        Problem::new("can't make the extent map")
-            .at(volume.journal.display())
-            .because(&error)
-            .exit(Exit::Failed)
-    })?;
+    state_folder::create(volume, &*journal, &identity, initial)?;
     SourceSpool::create(journal, &identity).map_err(|error| state::spool_failed(&error))?;
     Ok(identity)
 }
@@ -131,8 +158,8 @@ fn new_journal(path: &Path) -> Outcome<Arc<dyn Directory>> {
     let ours = [
         "lost+found",
         "volume.id.tmp",
-        "extents.map",
-        "extents.map.tmp",
+        state_folder::MARK,
+        "state.mark.tmp",
         "open",
         "rescue",
         "damaged",

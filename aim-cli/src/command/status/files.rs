@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use aim_core::capture::ExtentMap;
 use aim_core::cursor::{MirrorCursor, Position, SealedCursor};
 use aim_core::fs::{Directory, HostDirectory};
 use aim_core::identity::{MirrorIdentity, VolumeIdentity};
@@ -10,9 +11,9 @@ use aim_core::state_file::StateFile;
 use aim_core::units::VolumeId;
 
 use crate::config::{Config, MirrorConfig, Target, VolumeConfig};
-use crate::daemon::{MirrorReport, Report, VolumeReport, difference_message};
-use crate::failure::Outcome;
-use crate::state;
+use crate::daemon::{MirrorReport, Report, ResyncReport, VolumeReport, difference_message};
+use crate::failure::{Outcome, one_line};
+use crate::{state, state_folder};
 
 /// A report of everything in the configuration; no state is better than `stopped`.
 pub(super) fn report(config: &Config) -> Report {
@@ -34,16 +35,45 @@ fn volume(config: &VolumeConfig) -> VolumeReport {
 
 fn read_volume(config: &VolumeConfig, report: &mut VolumeReport) -> Result<(), String> {
     let journal = open(&config.journal)?;
-    identity::<VolumeIdentity>(&*journal, &config.name)?;
+    let volume = identity::<VolumeIdentity>(&*journal, &config.name)?;
     let sealed = plain(state::load::<SealedCursor>(&*journal))?;
     report.sealed_lsn = Some(sealed.map_or(0, |cursor| cursor.sealed.lsn.get()));
     report.waiting_bytes = Some(bytes_in(&config.journal.join("outgoing")));
     if let Target::Directory(path) = &config.target {
-        let cursor = plain(state::load::<MirrorCursor>(&*open(path)?))?;
+        let far = open(path)?;
+        let cursor = plain(state::load::<MirrorCursor>(&*far))?;
+        let found = plain(state::load::<Differences>(&*far))?;
+        report.different_bytes = Some(found.map_or(0, |found| found.bytes().get()));
         report.received_lsn = Some(cursor.map_or(0, |cursor| cursor.received.lsn.get()));
         report.applied_lsn = Some(cursor.map_or(0, |cursor| cursor.applied.lsn.get()));
     }
-    Ok(())
+    read_map(config, &*journal, &volume, report)
+}
+
+/// What will have to be copied by the next start.
+fn read_map(
+    config: &VolumeConfig,
+    journal: &dyn Directory,
+    volume: &VolumeIdentity,
+    report: &mut VolumeReport,
+) -> Result<(), String> {
+    let folder = plain(state_folder::open(config, journal))?;
+    let facts = ExtentMap::facts(&*folder, volume).map_err(|error| one_line(&error))?;
+    report.hot_bytes = Some(facts.hot.get());
+    if facts.needed.get() > 0 {
+        report.resync = Some(ResyncReport {
+            needed_bytes: facts.needed.get(),
+            total_bytes: facts.needed.get(),
+            ..ResyncReport::default()
+        });
+    }
+    match facts.is_tracking {
+        true => Err(
+            "stopped in passthrough: what was changed then is copied after the next start"
+                .to_owned(),
+        ),
+        false => Ok(()),
+    }
 }
 
 fn mirror(config: &MirrorConfig) -> MirrorReport {
@@ -81,9 +111,9 @@ fn read_mirror(config: &MirrorConfig, report: &mut MirrorReport) -> Result<(), S
     }
 }
 
-fn identity<T: StateFile>(directory: &dyn Directory, name: &str) -> Result<(), String> {
+fn identity<T: StateFile>(directory: &dyn Directory, name: &str) -> Result<T, String> {
     match plain(state::load::<T>(directory))? {
-        Some(_) => Ok(()),
+        Some(identity) => Ok(identity),
         None => Err(format!("not initialized: run `aim init {name}`")),
     }
 }
@@ -97,11 +127,7 @@ fn open(path: &Path) -> Result<std::sync::Arc<dyn Directory>, String> {
 
 /// The failure as one line.
 fn plain<T>(outcome: Outcome<T>) -> Result<T, String> {
-    outcome.map_err(|failure| {
-        let problem = failure.problems.into_iter().next().unwrap_or_default();
-        let causes = problem.causes.join(": ");
-        format!("{}: {causes}", problem.place.unwrap_or(problem.what))
-    })
+    outcome.map_err(|failure| failure.brief())
 }
 
 /// Bytes of all sealed files in a folder; 0 if it is not there.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::config::Size;
-use crate::daemon::{MirrorReport, Report, VolumeReport};
+use crate::daemon::{MirrorReport, Report, ResyncReport, State, VerifyReport, VolumeReport};
 
 /// All of a report; lines end with a newline.
 pub(super) fn render(report: &Report) -> String {
@@ -42,17 +42,66 @@ fn render_volume(volume: &VolumeReport, text: &mut String) {
             ("rate", rate(volume.rate_bytes_per_second)),
         ],
     );
-    if let Some(resync) = volume.resync {
+    if let Some(resync) = &volume.resync {
+        render_resync(volume.state, resync, text);
+    }
+    if let Some(verify) = &volume.verify {
+        render_verify(verify, text);
+    }
+    let different = volume.different_bytes.filter(|bytes| *bytes > 0);
+    let different = different.map(|bytes| {
+        let bytes = Size(bytes);
+        format!(
+            "the mirror differs in {bytes}: `aim sync {}` mends it",
+            volume.name
+        )
+    });
+    note(text, "DIFFERENT", different.as_deref());
+    note(text, "EXTENT MAP", volume.map_error.as_deref());
+    match volume.state {
+        State::Passthrough => {
+            let lasted = volume.passthrough_seconds.unwrap_or_default();
+            let reason = volume.last_error.as_deref().unwrap_or("unknown");
+            let said =
+                format!("for {lasted:.0} s the disk has gone on without being captured: {reason}");
+            note(text, "PASSTHROUGH", Some(&said));
+        }
+        _ => note(text, "last error", volume.last_error.as_deref()),
+    }
+}
+
+fn render_resync(state: State, resync: &ResyncReport, text: &mut String) {
+    // while nothing is captured it grows with what the disk's users change
+    let needed = match state {
+        State::Passthrough => "changed, to be copied",
+        _ => "to be copied",
+    };
+    line(
+        text,
+        &[
+            (needed, size(Some(resync.needed_bytes))),
+            ("copied", size(Some(resync.copied_bytes))),
+            ("rate", rate(resync.rate_bytes_per_second)),
+            ("left", seconds(resync.seconds_left)),
+        ],
+    );
+    let unreadable = (resync.unreadable_bytes > 0).then(|| {
+        let bytes = Size(resync.unreadable_bytes);
+        format!("the disk can't read {bytes}: the mirror keeps what it has there")
+    });
+    note(text, "UNREADABLE", unreadable.as_deref());
+}
+
+fn render_verify(verify: &VerifyReport, text: &mut String) {
+    if verify.running {
         line(
             text,
             &[
-                ("to be copied", size(Some(resync.needed_bytes))),
-                ("copied", size(Some(resync.copied_bytes))),
-                ("unreadable", size(Some(resync.unreadable_bytes))),
+                ("verified", size(Some(verify.covered_bytes))),
+                ("of", size(Some(verify.total_bytes))),
             ],
         );
     }
-    note(text, "last error", volume.last_error.as_deref());
 }
 
 fn render_mirror(mirror: &MirrorReport, text: &mut String) {
@@ -130,7 +179,6 @@ fn unknown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::State;
 
     #[test]
     fn a_mirror_says_what_it_waits_for_and_where_it_differs() {
@@ -178,5 +226,44 @@ mod tests {
                waiting 3 MiB, latency 0.8 s, rate unknown\n  \
                last error: no route\n"
         );
+    }
+
+    #[test]
+    fn what_must_not_be_overlooked_is_said_loudly() {
+        let report = Report {
+            volumes: vec![VolumeReport {
+                name: "data".to_owned(),
+                state: State::Passthrough,
+                passthrough_seconds: Some(90.4),
+                resync: Some(ResyncReport {
+                    needed_bytes: 8 << 20,
+                    unreadable_bytes: 4 << 20,
+                    ..ResyncReport::default()
+                }),
+                verify: Some(VerifyReport {
+                    running: true,
+                    covered_bytes: 1 << 20,
+                    total_bytes: 1 << 30,
+                    ..VerifyReport::default()
+                }),
+                different_bytes: Some(65536),
+                map_error: Some("no space".to_owned()),
+                last_error: Some("the journal is full".to_owned()),
+                ..VolumeReport::default()
+            }],
+            ..Report::default()
+        };
+        let text = render(&report);
+        for line in [
+            "volume data: passthrough, -",
+            "  changed, to be copied 8 MiB, copied 0 B, rate unknown, left unknown",
+            "  UNREADABLE: the disk can't read 4 MiB: the mirror keeps what it has there",
+            "  verified 1 MiB, of 1 GiB",
+            "  DIFFERENT: the mirror differs in 64 KiB: `aim sync data` mends it",
+            "  EXTENT MAP: no space",
+            "  PASSTHROUGH: for 90 s the disk has gone on without being captured: the journal is full",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
     }
 }

@@ -46,8 +46,9 @@ pub(in crate::capture) struct Extents {
     unreadable: Vec<usize>,
     /// Extents that are being copied, and whether each was needed anew meanwhile.
     copying: BTreeMap<usize, bool>,
-    /// Needed extents in which a request failed: what the series says of them is not all.
-    failed: BTreeSet<usize>,
+    /// Needed extents that are copied without comparing: the series does not say all of them, as a
+    /// request failed there; or the mirror was found to differ there.
+    in_full: BTreeSet<usize>,
     needed: usize,
 }
 
@@ -122,7 +123,7 @@ impl Extents {
             generation: 1,
             unreadable: Vec::new(),
             copying: BTreeMap::new(),
-            failed: BTreeSet::new(),
+            in_full: BTreeSet::new(),
             needed: 0,
         };
         extents.drop_surplus();
@@ -272,15 +273,15 @@ impl Extents {
         words.map(|word| word.count_ones() as usize).sum()
     }
 
-    /// A request failed on the disk: nobody knows what it holds there.
-    pub(in crate::capture) fn need_failed(&mut self, range: Range<usize>) {
-        self.failed.extend(range.clone());
+    /// The series does not tell what the disk holds in `range`, and comparing would not help.
+    pub(in crate::capture) fn need_in_full(&mut self, range: Range<usize>) {
+        self.in_full.extend(range.clone());
         self.need(range);
     }
 
     /// What failed before does not count any more: the series begins anew.
-    pub(in crate::capture) fn forget_failed(&mut self) {
-        self.failed.clear();
+    pub(in crate::capture) fn forget_in_full(&mut self) {
+        self.in_full.clear();
     }
 
     /// Starts to copy the first needed extent at or behind `from`, or the first of all.
@@ -299,7 +300,7 @@ impl Extents {
         let wanted = |index: &usize| {
             self.is_needed(*index)
                 && !self.unreadable.contains(index)
-                && !self.failed.contains(index)
+                && !self.in_full.contains(index)
         };
         let found: Vec<usize> = match self.needed {
             0 => Vec::new(),
@@ -319,7 +320,7 @@ impl Extents {
             sector::set(&mut self.stored[at].need, bit, false);
             sector::set(&mut self.wanted[at].hot, bit, true);
             self.touched[index] = self.generation;
-            self.failed.remove(&index);
+            self.in_full.remove(&index);
             self.changed[at] = true;
             self.changes = self.changes.max(Changes::Lazy);
         }
