@@ -64,15 +64,6 @@ impl Archive {
         Ok(ends)
     }
 
-    /// The place behind the last file.
-    pub(crate) fn last(&self) -> Position {
-        self.last
-    }
-
-    pub(crate) fn files(&self) -> impl Iterator<Item = &Sealed> {
-        self.files.values()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.files.len()
     }

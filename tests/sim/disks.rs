@@ -23,6 +23,7 @@ struct Disk {
     first: usize,
     sectors: usize,
     sync_failed: Arc<AtomicBool>,
+    skips_own_syncs: Arc<AtomicBool>,
 }
 
 /// A disk as a capture has it. What the capture's own syncs meet, its callers don't hear.
@@ -30,6 +31,7 @@ struct Disk {
 struct Captured {
     device: Arc<VolatileDevice>,
     sync_failed: Arc<AtomicBool>,
+    skips_syncs: Arc<AtomicBool>,
 }
 
 impl SourceDisk for Captured {
@@ -42,6 +44,9 @@ impl SourceDisk for Captured {
     }
 
     fn make_durable(&self) -> io::Result<()> {
+        if self.skips_syncs.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let synced = self.device.sync();
         self.sync_failed
             .fetch_or(synced.is_err(), Ordering::Relaxed);
@@ -62,6 +67,7 @@ impl Disks {
                 first: at,
                 sectors,
                 sync_failed: Arc::default(),
+                skips_own_syncs: Arc::default(),
             }
         });
         Self(disks.collect())
@@ -89,6 +95,7 @@ impl Disks {
             Arc::new(Captured {
                 device: disk.device.clone(),
                 sync_failed: disk.sync_failed.clone(),
+                skips_syncs: disk.skips_own_syncs.clone(),
             })
         });
         disks.collect()
@@ -168,6 +175,12 @@ impl Disks {
         let (device, offset) = self.locate(place);
         let at = offset.get() as usize + byte;
         self.disk(device).decay(at, flipped);
+    }
+
+    /// Leaves out the syncs that a capture asks for by itself.
+    pub(crate) fn skip_own_syncs(&self) {
+        let disks = self.0.iter();
+        disks.for_each(|disk| disk.skips_own_syncs.store(true, Ordering::Relaxed));
     }
 
     /// Leaves out all syncs from here on.

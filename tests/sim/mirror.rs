@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aim_core::cursor::MirrorCursor;
+use aim_core::format::Kind;
 use aim_core::fs::Directory;
 use aim_core::identity::VolumeIdentity;
+use aim_core::journal::{FileName, verify_file};
 use aim_core::spool::MirrorSpool;
+use aim_core::units::Lsn;
 use aim_remote::apply::{ApplyStatus, Steps};
 use aim_tests::{MemFileSystem, Power, Rng};
 
@@ -74,6 +77,62 @@ impl Mirror {
         let done = steps.apply().map_err(|error| error.to_string());
         self.trouble = done.clone().err();
         Some(done)
+    }
+
+    /// Applies whatever has been received, file by file, without a thought of groups.
+    pub(crate) fn apply_carelessly(&mut self) -> Option<Result<bool, String>> {
+        self.steps.as_ref()?;
+        let done = self.do_carelessly();
+        // what it did is not what the coordinator remembers
+        self.steps = None;
+        let done = done.and_then(|did| self.start().map(|()| did));
+        self.trouble = done.clone().err();
+        Some(done)
+    }
+
+    fn do_carelessly(&self) -> Result<bool, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let spool = MirrorSpool::open(self.folder()).map_err(|error| text(&error))?;
+        let cursor = spool.cursor().map_err(|error| text(&error))?;
+        let (mut applied, received) = (cursor.get().applied, cursor.get().received);
+        let devices = self.disks.as_devices();
+        let did = applied.file < received.file;
+        while applied.file < received.file {
+            let name = FileName {
+                volume: spool.identity().id,
+                epoch: spool.identity().epoch,
+                number: applied.file.next(),
+            };
+            let file = verify_file(&*self.incoming(), &name.sealed());
+            let file = file.map_err(|error| text(&error))?;
+            for iocb in file.records() {
+                let device = &devices[usize::from(iocb.device)];
+                let done = match iocb.kind {
+                    Kind::Write => {
+                        let mut payload = vec![0; iocb.len.get() as usize];
+                        let read = file.read_payload(iocb, &mut payload);
+                        read.map_err(|error| text(&error))?;
+                        device.write(iocb.offset, &payload)
+                    }
+                    Kind::WriteZeroes { .. } | Kind::Discard => {
+                        device.write_zeroes(iocb.offset, iocb.len, true)
+                    }
+                    _ => Ok(()),
+                };
+                done.map_err(|error| text(&error))?;
+            }
+            applied = file.position();
+        }
+        devices
+            .iter()
+            .try_for_each(|device| device.sync())
+            .map_err(|error| text(&error))?;
+        applied.open_group = Lsn(0);
+        let noted = cursor.update(|cursor| {
+            cursor.applied = applied;
+            cursor.intent = applied;
+        });
+        noted.map(|_| did).map_err(|error| text(&error))
     }
 
     /// How it is, while it runs.

@@ -107,12 +107,12 @@ impl Model {
     }
 
     /// The first sector where `content` is not what the disks held just after `lsn`, except for
-    /// those that `excused` knows.
+    /// what is excused.
     pub(crate) fn differs_at(
         &self,
         lsn: Lsn,
         content: &[Stamp],
-        excused: impl Fn(usize, Stamp) -> bool,
+        excused: impl Fn(Stamp) -> bool,
     ) -> Option<Difference> {
         let healed = self.healed.range(..=lsn).next_back().copied();
         let sectors = self.sectors.iter().zip(content).enumerate();
@@ -120,7 +120,7 @@ impl Model {
             let entry = sector.at(lsn);
             let open = healed.is_none_or(|healed| healed < entry.lsn);
             let fits = entry.stamp == found || open && entry.or.contains(&found);
-            if !fits && !excused(place, found) {
+            if !fits && !excused(found) {
                 let (since, expected) = (entry.lsn, entry.stamp);
                 return Some(Difference {
                     place,
@@ -238,7 +238,7 @@ mod tests {
         model.undetermined(Lsn(3), 1, &[13]);
         let differs = |model: &Model, lsn, content: [Stamp; 2]| {
             model
-                .differs_at(Lsn(lsn), &content, |_, _| false)
+                .differs_at(Lsn(lsn), &content, |_| false)
                 .map(|difference| difference.place)
         };
         assert_eq!(differs(&model, 0, [0, 0]), None);

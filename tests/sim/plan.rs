@@ -5,6 +5,7 @@ use aim_core::identity::{DeviceIdentity, VolumeIdentity};
 use aim_core::units::{ByteLen, DeviceId, Epoch, VolumeId};
 use aim_tests::Rng;
 
+use crate::faults::Fault;
 use crate::sector;
 use crate::source::Setup;
 
@@ -21,6 +22,9 @@ pub(crate) enum Event {
     Ship,
     Receive,
     Apply,
+    /// The operator asks for it.
+    Resync,
+    Verify,
     /// All requests that are in flight come to their end, whatever else is wrong.
     Insist,
     RestartSource,
@@ -31,23 +35,7 @@ pub(crate) enum Event {
     /// The process ends, at once or at one of the next steps.
     KillSource,
     KillMirror,
-    /// One of the next steps fails.
-    FailSourceDisk,
-    FailSourceSync,
-    FailJournal,
-    FailState,
-    FailMirrorDisk,
-    FailMirrorFiles,
-    /// All of it fails for a while.
-    BreakJournal,
-    /// The operator asks for it.
-    Resync,
-    Verify,
-    /// There is no room, or there is again.
-    FillJournal,
-    FillMirror,
-    /// A file in `incoming/` is not what was put there.
-    Tamper,
+    Fault(Fault),
 }
 
 /// What always happens, and how often.
@@ -63,8 +51,10 @@ const WORK: &[(Event, u64)] = &[
     (Event::Apply, 24),
 ];
 
-/// What goes wrong in some runs, and how often at most.
-const FAULTS: &[(Event, u64)] = &[
+/// What happens in some runs, and how often at most.
+const SOMETIMES: &[(Event, u64)] = &[
+    (Event::Resync, 3),
+    (Event::Verify, 4),
     (Event::Insist, 4),
     (Event::RestartSource, 4),
     (Event::RestartMirror, 4),
@@ -72,17 +62,16 @@ const FAULTS: &[(Event, u64)] = &[
     (Event::CutMirror, 8),
     (Event::KillSource, 6),
     (Event::KillMirror, 6),
-    (Event::FailSourceDisk, 4),
-    (Event::FailJournal, 3),
-    (Event::FailState, 3),
-    (Event::BreakJournal, 3),
-    (Event::Resync, 3),
-    (Event::Verify, 4),
-    (Event::FailMirrorDisk, 6),
-    (Event::FailMirrorFiles, 6),
-    (Event::FillJournal, 4),
-    (Event::FillMirror, 6),
-    (Event::Tamper, 8),
+    (Event::Fault(Fault::SourceDisk), 4),
+    (Event::Fault(Fault::JournalStep), 3),
+    (Event::Fault(Fault::MapStep), 3),
+    (Event::Fault(Fault::Journal), 3),
+    (Event::Fault(Fault::JournalRoom), 4),
+    (Event::Fault(Fault::MirrorDisk), 6),
+    (Event::Fault(Fault::MirrorFiles), 6),
+    (Event::Fault(Fault::MirrorRoom), 6),
+    (Event::Fault(Fault::Tamper), 8),
+    (Event::Fault(Fault::Decay), 2),
 ];
 
 /// What a run is made of.
@@ -99,32 +88,17 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Draws a plan; `allowed` says which events may be in it.
-    pub(crate) fn draw(rng: &mut Rng, allowed: impl Fn(Event) -> bool) -> Self {
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
         let mut weights = WORK.to_vec();
-        for &(event, most) in FAULTS {
-            // some runs have a few kinds of faults, some have many: each kind meets all others
-            if rng.chance(2) && allowed(event) {
+        for &(event, most) in SOMETIMES {
+            // some runs have a few kinds of trouble, some have many: each kind meets all others
+            if rng.chance(2) {
                 weights.push((event, 1 + rng.below(most)));
             }
         }
-        let file_bytes = (16 << 10) << rng.below(3);
-        let request_sectors = 4 + rng.below(12) as usize;
         Self {
             volume: volume(rng),
-            setup: Setup {
-                slots: 2 + rng.below(5) as usize,
-                records: 16 << rng.below(3),
-                request_bytes_max: request_sectors * sector::BYTES,
-                file_bytes,
-                extent_bytes: 2048 << rng.below(4),
-                state_apart: rng.chance(2),
-                room: rng.chance(3).then(|| file_bytes * (4 + rng.below(8))),
-                on_full: match rng.chance(6) {
-                    true => OnFull::Block,
-                    false => OnFull::Track,
-                },
-            },
+            setup: setup(rng),
             steps: 150 + rng.below(450),
             line_breaks_one_in: [0, 5, 20][rng.below(3) as usize],
             total: weights.iter().map(|(_, weight)| weight).sum(),
@@ -142,6 +116,24 @@ impl Plan {
             }
         }
         unreachable!("the weights add up to the total")
+    }
+}
+
+fn setup(rng: &mut Rng) -> Setup {
+    let file_bytes = (16 << 10) << rng.below(3);
+    Setup {
+        slots: 2 + rng.below(5) as usize,
+        records: 16 << rng.below(3),
+        request_bytes_max: (4 + rng.below(12) as usize) * sector::BYTES,
+        file_bytes,
+        extent_bytes: 2048 << rng.below(4),
+        state_apart: rng.chance(2),
+        room: rng.chance(3).then(|| file_bytes * (4 + rng.below(8))),
+        on_full: match rng.chance(6) {
+            true => OnFull::Block,
+            false => OnFull::Track,
+        },
+        compares: rng.chance(2),
     }
 }
 

@@ -1,9 +1,14 @@
 //! The seeds of a usual test run, and those that `cargo xtask sim` asks for.
 
 use crate::runner::{run, run_many};
+use crate::world::Options;
 
 /// Seeds of a usual test run.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 300;
+
+/// Says how many seeds, and from which on.
+const COUNT: &str = "AIM_SIM_SEEDS";
+const FIRST: &str = "AIM_SIM_FROM";
 
 fn number(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
@@ -14,28 +19,31 @@ fn number(variable: &str, default: u64) -> u64 {
 
 #[test]
 fn seeds_pass() {
-    let (from, count) = (number("AIM_SIM_FROM", 0), number("AIM_SIM_SEEDS", SEEDS));
-    if count == 1 {
-        let ran = run(from, None, true);
-        println!("{}", ran.report);
-        assert!(ran.failure.is_none());
-        return;
-    }
-    let failed = run_many(from, count, None);
+    let (first, count) = (number(FIRST, 0), number(COUNT, SEEDS));
+    let failed = match count {
+        // whoever asks for one wants to see it
+        1 => {
+            let options = Options {
+                prints: true,
+                ..Options::default()
+            };
+            let ran = run(first, options);
+            ran.failure.is_some().then_some(ran).into_iter().collect()
+        }
+        _ => run_many(first, count, Options::default()),
+    };
     for ran in &failed {
         println!("{}", ran.report);
     }
-    println!(
-        "{} passed, {} failed",
-        count - failed.len() as u64,
-        failed.len()
-    );
+    let passed = count - failed.len() as u64;
+    println!("seeds: {passed} passed, {} failed", failed.len());
     assert!(failed.is_empty());
 }
 
 #[test]
 fn a_seed_is_the_same_run_twice() {
-    for seed in 0..20 {
-        assert_eq!(run(seed, None, false).digest, run(seed, None, false).digest);
+    for seed in 0..30 {
+        let [once, again] = [(); 2].map(|()| run(seed, Options::default()));
+        assert_eq!(once.digest, again.digest, "seed {seed}");
     }
 }

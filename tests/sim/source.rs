@@ -15,7 +15,7 @@ use aim_core::spool::SourceSpool;
 use aim_core::units::{ByteLen, Lsn};
 use aim_remote::file_io::FileIo;
 use aim_remote::ship::{Next, Rounds};
-use aim_tests::{MemFileSystem, Power, Rng};
+use aim_tests::{MemFileSystem, Power, Rng, Sabotage};
 
 use crate::clock::SimClock;
 use crate::disks::Disks;
@@ -68,6 +68,8 @@ pub(crate) struct Setup {
     pub(crate) extent_bytes: u64,
     /// Whether the extent map has a file system of its own.
     pub(crate) state_apart: bool,
+    /// Whether a resync asks the mirror what it holds.
+    pub(crate) compares: bool,
     /// Bytes that journal files may take.
     pub(crate) room: Option<u64>,
     pub(crate) on_full: OnFull,
@@ -121,6 +123,7 @@ impl Source {
                     bytes: setup.room.map(ByteLen),
                     on_full: setup.on_full,
                 },
+                compare: setup.compares,
                 ..CaptureConfig::new(staging)
             },
             clock,
@@ -146,10 +149,11 @@ impl Source {
             self.clock.clone(),
         );
         let (capture, workers) = started.map_err(|error| error.to_string())?;
+        let rounds = Rounds::new(spool, self.line.clone());
         self.daemon = Some(Daemon {
+            rounds: rounds.comparing(capture.comparison()),
             capture,
             workers,
-            rounds: Rounds::new(spool, self.line.clone()),
         });
         Ok(())
     }
@@ -203,7 +207,7 @@ impl Source {
         self.daemon = None;
         self.disks.power_cut();
         self.journal.crash(rng.next_u64());
-        if self.config_state_apart() {
+        if self.is_state_apart() {
             self.state.crash(rng.next_u64());
         }
         let ring = self.ring.path().join("ring");
@@ -223,7 +227,7 @@ impl Source {
         self.state.set_capacity(None);
     }
 
-    fn config_state_apart(&self) -> bool {
+    fn is_state_apart(&self) -> bool {
         !Arc::ptr_eq(&self.journal_power, &self.state_power)
     }
 
@@ -237,6 +241,14 @@ impl Source {
 
     pub(crate) fn spool(&self) -> SourceSpool {
         SourceSpool::open(self.journal_folder()).unwrap()
+    }
+
+    /// Lets its file systems not do all that they claim to do.
+    pub(crate) fn sabotage(&self, sabotage: impl Fn() -> Sabotage) {
+        self.journal.sabotage(Some(sabotage()));
+        if self.is_state_apart() {
+            self.state.sabotage(Some(sabotage()));
+        }
     }
 
     /// The last LSN that is in the journal as it lies, before anybody takes it up.

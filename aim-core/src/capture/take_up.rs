@@ -1,5 +1,7 @@
 //! Taking up the file that lies in `open/`: after a stop of whatever kind, or an error.
 
+use std::io;
+
 use super::SeriesError;
 use super::rescue::{Rescued, rescue};
 use super::series::{FileStage, Series};
@@ -65,6 +67,15 @@ impl Series {
             Recovered::Sealed(file)
                 if file.position == self.sealed || file.position.lsn > self.sealed.lsn =>
             {
+                if file.position != self.sealed {
+                    // sealing it ended somewhere behind its header, before the sync or in it; a
+                    // sync that fails is never tried again
+                    let synced = folder
+                        .open(&name.open(), true)
+                        .and_then(|file| file.sync_data());
+                    let synced = synced.map_err(io::Error::other);
+                    synced.map_err(|source| self.open_error(name, source))?;
+                }
                 self.take(file)
             }
             Recovered::Empty if name.number > self.sealed.file => {

@@ -215,7 +215,7 @@ impl OpenFile {
     pub fn sync(&mut self) -> Result<Lsn, WriteError> {
         self.check_usable()?;
         if self.durable_lsn != self.last_lsn() {
-            let synced = self.file.sync_data();
+            let synced = self.file.sync_data().map_err(lost);
             if let Err(source) = synced.and_then(|()| reach(Failpoint::AppendSynced)) {
                 self.poisoned = true;
                 return Err(self.io_error("sync", source));
@@ -244,7 +244,7 @@ impl OpenFile {
             .and_then(|()| reach(Failpoint::SealCut))
             .and_then(|()| self.file.write_all_at(&[IoSlice::new(&header.encode())], 0))
             .and_then(|()| reach(Failpoint::SealWritten))
-            .and_then(|()| self.file.sync_data())
+            .and_then(|()| self.file.sync_data().map_err(lost))
             .and_then(|()| reach(Failpoint::SealSynced));
         match finished {
             Ok(()) => Ok(SealedFile::new(&header, &seal, self.sequence.last_time())),
@@ -369,6 +369,12 @@ impl OpenFile {
         let name = self.name();
         WriteError::Io { step, name, source }
     }
+}
+
+/// The error of a sync that failed, also of one that failed for want of room: unlike a write it
+/// can't be done again, since what it was to write may be gone.
+fn lost(error: io::Error) -> io::Error {
+    io::Error::other(error)
 }
 
 /// Where the IOCB with this index starts in the IOCB portion.
