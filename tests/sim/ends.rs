@@ -216,7 +216,11 @@ impl World {
         self.log
             .note(&format!("the source's daemon is restarted: {ended}"));
         if !self.source.power.is_on() {
-            let stop = self.source.stop.or(self.trap.stop()).unwrap_or(Stop::Power);
+            let stop = self
+                .source
+                .stop
+                .or_else(|| self.trap.stop())
+                .unwrap_or(Stop::Power);
             return self.source_stopped(stop, Some(&status));
         }
         self.ended_as(&status);

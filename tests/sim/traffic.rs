@@ -104,7 +104,7 @@ impl World {
             outcome,
             durable,
         } = acknowledged;
-        let lsn_text = lsn.map_or("not captured".to_owned(), |lsn| format!("LSN {lsn}"));
+        let lsn_text = lsn.map_or_else(|| "not captured".to_owned(), |lsn| format!("LSN {lsn}"));
         let how = match (outcome, durable) {
             (Outcome::Failed, _) => "failed",
             (Outcome::Done, true) => "done, durable",

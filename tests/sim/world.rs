@@ -146,12 +146,20 @@ impl World {
     /// After each step: hosts that came to their end have, and what can be seen is right.
     pub(crate) fn observe(&mut self) -> Result<(), Failure> {
         if !self.source.power.is_on() {
-            let stop = self.source.stop.or(self.trap.stop()).unwrap_or(Stop::Power);
+            let stop = self
+                .source
+                .stop
+                .or_else(|| self.trap.stop())
+                .unwrap_or(Stop::Power);
             let status = self.source.status();
             self.source_stopped(stop, status.as_ref())?;
         }
         if !self.mirror.power.is_on() {
-            let stop = self.mirror.stop.or(self.trap.stop()).unwrap_or(Stop::Power);
+            let stop = self
+                .mirror
+                .stop
+                .or_else(|| self.trap.stop())
+                .unwrap_or(Stop::Power);
             self.mirror_stopped(stop);
         }
         let looked = self.archive.look(&*self.source.outgoing());

@@ -1,4 +1,4 @@
-//! The commands that people and CI call: `cargo xtask vm | test | fuzz | demo | powercut | setup`.
+//! The commands that people and CI call: `cargo xtask vm | test | sim | powercut | fuzz | demo | setup`.
 
 mod cargo;
 mod demo;
@@ -8,6 +8,7 @@ mod outcome;
 mod powercut;
 mod progress;
 mod setup;
+mod sim;
 mod test;
 mod vm;
 
@@ -33,6 +34,8 @@ enum Task {
     Setup,
     /// Shows a disk being mirrored from one machine to another, and a power failure
     Demo,
+    /// Simulates both hosts and all that can go wrong with them, as seeds say
+    Sim(sim::Options),
     /// Cuts the power of source and mirror at random moments, and looks what is left
     Powercut(powercut::Options),
     /// Runs one command as root in a throw-away guest with a Debian kernel
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Setup => setup::packages().map(|()| Outcome::Success),
         Task::Demo => demo::run(),
+        Task::Sim(options) => sim::run(&options),
         Task::Powercut(options) => powercut::run(&options),
         Task::Vm(options) => vm::run(&options),
         Task::Test(options) => test::run(&options),

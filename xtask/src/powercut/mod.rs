@@ -53,6 +53,18 @@ pub(crate) struct Options {
     kernel: Kernel,
 }
 
+/// One cut of each machine, as a part of all tests; true if everything held.
+pub(crate) fn smoke() -> Result<bool> {
+    let options = Options {
+        count: 2,
+        seed: None,
+        from: 1,
+        pair: 5,
+        kernel: Kernel::default(),
+    };
+    Ok(run(&options)? == Outcome::Success)
+}
+
 /// Runs them all; [`Outcome::Failure`] if anything did not hold.
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     setup::packages()?;

@@ -12,12 +12,17 @@ use clap::Args;
 use crate::cargo::{build_program, build_tests, cargo, stream};
 use crate::fuzz;
 use crate::outcome::{Outcome, Result};
+use crate::powercut;
 use crate::progress::{complain, detail, spelled, step};
 use crate::setup;
+use crate::sim;
 use crate::test::tally::Counter;
 
 /// Seconds of fuzzing, over all targets.
 const SMOKE_SECONDS: u32 = 60;
+
+/// Seeds of the simulator besides those of its own tests.
+const SIMULATED_SEEDS: u64 = 2000;
 
 /// Which tests, and where those that need ublk run.
 #[derive(Args, Debug)]
@@ -65,6 +70,13 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
         run.in_guests(&programs)?;
     }
     if options.filter.is_none() && !options.guest_only {
+        let passed = sim::smoke(SIMULATED_SEEDS)?;
+        run.note("the simulator", passed);
+        if !options.host {
+            step("power cuts of both machines");
+            let passed = powercut::smoke()?;
+            run.note("the power cuts", passed);
+        }
         step(&format!("fuzzing for {SMOKE_SECONDS} s"));
         let passed = fuzz::smoke(SMOKE_SECONDS)?;
         run.note("fuzzing", passed);
