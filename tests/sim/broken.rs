@@ -32,6 +32,7 @@ pub(crate) enum Broken {
 pub(crate) enum Synced {
     OpenFile,
     OpenFolder,
+    RescuedFile,
     OutgoingFolder,
     JournalCursor,
     JournalFolder,
@@ -39,6 +40,7 @@ pub(crate) enum Synced {
     ArrivedFile,
     ArrivedFolder,
     MirrorCursor,
+    MirrorDifferences,
     MirrorFolder,
 }
 
@@ -52,6 +54,7 @@ impl Broken {
         Self::MirrorDiskSync,
         Self::Sync(Synced::OpenFile),
         Self::Sync(Synced::OpenFolder),
+        Self::Sync(Synced::RescuedFile),
         Self::Sync(Synced::OutgoingFolder),
         Self::Sync(Synced::JournalCursor),
         Self::Sync(Synced::JournalFolder),
@@ -59,6 +62,7 @@ impl Broken {
         Self::Sync(Synced::ArrivedFile),
         Self::Sync(Synced::ArrivedFolder),
         Self::Sync(Synced::MirrorCursor),
+        Self::Sync(Synced::MirrorDifferences),
         Self::Sync(Synced::MirrorFolder),
     ];
 
@@ -85,7 +89,8 @@ impl Synced {
     fn is_meant(self, label: &str, path: &Path) -> bool {
         let ends = |ending: &str| path.to_string_lossy().ends_with(ending);
         match (self, label) {
-            (Self::OpenFile, "file sync") => ends(".open"),
+            (Self::OpenFile, "file sync") => path.starts_with("/journal/open"),
+            (Self::RescuedFile, "file sync") => path.starts_with("/journal/rescue"),
             (Self::OpenFolder, "folder sync") => ends("/open"),
             (Self::OutgoingFolder, "folder sync") => ends("/outgoing"),
             (Self::JournalCursor, "file sync") => ends("sealed.cursor.tmp"),
@@ -94,6 +99,7 @@ impl Synced {
             (Self::ArrivedFile, "file sync") => path.starts_with("/mirror/incoming"),
             (Self::ArrivedFolder, "folder sync") => ends("/incoming"),
             (Self::MirrorCursor, "file sync") => ends("mirror.cursor.tmp"),
+            (Self::MirrorDifferences, "file sync") => ends("mirror.differences.tmp"),
             (Self::MirrorFolder, "folder sync") => path == Path::new("/mirror"),
             _ => false,
         }

@@ -53,7 +53,7 @@ impl World {
                 if !self.source.power.is_on() {
                     return Ok(());
                 }
-                self.journal_end = self.source.journalled();
+                self.journal_end = self.source.journalled()?;
                 return self.check_successor(&status);
             }
         }
@@ -136,10 +136,7 @@ impl World {
                 self.front_end.killed(disks, model, last, rng);
                 self.source.kill();
                 self.log.note("the source's process was killed");
-                if let Some(status) = status {
-                    self.ended_as(status);
-                }
-                Ok(())
+                status.map_or(Ok(()), |status| self.ended_as(status))
             }
             Stop::Power => {
                 self.front_end.lost_power(disks, model, rng);
@@ -154,16 +151,17 @@ impl World {
     /// The daemon has ended, and the machine goes on. What a capture had given LSNs to is in the
     /// journal or in the ring; while it was tracking the journal ends earlier, and what comes
     /// behind will be copied.
-    pub(crate) fn ended_as(&mut self, status: &CaptureStatus) {
+    pub(crate) fn ended_as(&mut self, status: &CaptureStatus) -> Result<(), Failure> {
         if !matches!(status.state, CaptureState::Passthrough { .. }) {
             self.owed = Some(status.captured);
-            return;
+            return Ok(());
         }
         self.owed = None;
-        let last = self.source.journalled();
+        let last = self.source.journalled()?;
         let found = self.source.disks.stamps();
         self.model.forget_behind(last);
         self.model.found(last.next(), 0, &found);
+        Ok(())
     }
 
     pub(crate) fn check_after_power_cut(&mut self) -> Result<(), Failure> {
@@ -173,7 +171,7 @@ impl World {
             let what = format!("after the power cut the source's {difference}");
             return Err(Failure::new(Promise::P1, what));
         }
-        let last = self.source.journalled();
+        let last = self.source.journalled()?;
         if last < self.promised {
             let what = format!(
                 "LSN {} was acknowledged as durable, the journal ends at {last}",
@@ -184,6 +182,12 @@ impl World {
         self.model.forget_behind(last);
         self.model.found(last.next(), 0, &found);
         Ok(())
+    }
+
+    /// The mirror has come to the end that was decided on.
+    pub(crate) fn mirror_lost(&mut self) {
+        let stop = self.mirror.stop.or_else(|| self.trap.stop());
+        self.mirror_stopped(stop.unwrap_or(Stop::Power));
     }
 
     pub(crate) fn mirror_stopped(&mut self, stop: Stop) {
@@ -223,8 +227,7 @@ impl World {
                 .unwrap_or(Stop::Power);
             return self.source_stopped(stop, Some(&status));
         }
-        self.ended_as(&status);
-        Ok(())
+        self.ended_as(&status)
     }
 
     /// While the extent map can't be written its owner is told that an unclean stop may make

@@ -148,6 +148,11 @@ impl Mirror {
         self.files.folder(format!("{ROOT}/incoming"))
     }
 
+    /// A folder that nobody looks into.
+    pub(crate) fn elsewhere(&self) -> Arc<dyn Directory> {
+        self.files.folder("/elsewhere")
+    }
+
     /// How far it is by its cursor, if that can be read.
     pub(crate) fn cursor(&self) -> Option<MirrorCursor> {
         use aim_core::state_file::StateFile;

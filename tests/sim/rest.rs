@@ -105,7 +105,7 @@ impl World {
             "{} requests in flight; source {:?}, in open/ {:?}, {:?}; mirror {:?}, {:?}",
             self.front_end.in_flight(),
             self.source.status(),
-            self.source.spool().open_folder().list(),
+            self.source.open_files(),
             self.source.trouble,
             self.mirror.cursor(),
             self.mirror.trouble,

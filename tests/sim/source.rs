@@ -11,7 +11,7 @@ use aim_core::capture::{
 use aim_core::fs::Directory;
 use aim_core::identity::VolumeIdentity;
 use aim_core::journal::{FileName, Recovered, recover};
-use aim_core::spool::SourceSpool;
+use aim_core::spool::{SourceSpool, SpoolError};
 use aim_core::units::{ByteLen, Lsn};
 use aim_remote::file_io::FileIo;
 use aim_remote::ship::{Next, Rounds};
@@ -19,6 +19,7 @@ use aim_tests::{MemFileSystem, Power, Rng, Sabotage};
 
 use crate::clock::SimClock;
 use crate::disks::Disks;
+use crate::failure::{Failure, Promise};
 use crate::line::{Line, now};
 use crate::stop::Stop;
 
@@ -239,8 +240,10 @@ impl Source {
         self.journal.folder(format!("{JOURNAL}/outgoing"))
     }
 
-    pub(crate) fn spool(&self) -> SourceSpool {
-        SourceSpool::open(self.journal_folder()).unwrap()
+    /// What lies in `open/`, for a report.
+    pub(crate) fn open_files(&self) -> Vec<String> {
+        let open = self.journal.folder(format!("{JOURNAL}/open"));
+        open.list().unwrap_or_default()
     }
 
     /// Lets its file systems not do all that they claim to do.
@@ -252,13 +255,28 @@ impl Source {
     }
 
     /// The last LSN that is in the journal as it lies, before anybody takes it up.
-    pub(crate) fn journalled(&self) -> Lsn {
+    ///
+    /// # Errors
+    ///
+    /// If the journal's state files can't be used.
+    pub(crate) fn journalled(&self) -> Result<Lsn, Failure> {
         // an observer is not hindered by what the daemon meets
         let broken = self.journal_power.broken();
         self.journal_power.mend();
-        let spool = self.spool();
+        let last = self.last_in_journal();
+        if let Some(kind) = broken {
+            self.journal_power.break_down(kind);
+        }
+        last.map_err(|error| {
+            let what = format!("the journal can't be read: {error}");
+            Failure::new(Promise::P1, what)
+        })
+    }
+
+    fn last_in_journal(&self) -> Result<Lsn, SpoolError> {
+        let spool = SourceSpool::open(self.journal_folder())?;
         let open = spool.open_folder();
-        let mut last = spool.sealed().unwrap().lsn;
+        let mut last = spool.sealed()?.lsn;
         for text in open.list().unwrap() {
             let Ok(name) = FileName::parse_open(&text) else {
                 continue;
@@ -269,10 +287,7 @@ impl Source {
                 Ok(Recovered::Empty) | Err(_) => {}
             }
         }
-        if let Some(kind) = broken {
-            self.journal_power.break_down(kind);
-        }
-        last
+        Ok(last)
     }
 }
 

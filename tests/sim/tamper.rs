@@ -20,8 +20,9 @@ pub(crate) fn act(world: &mut World) {
         .filter(|name| name.number >= kept.end)
         .collect();
     arrived.sort_unstable();
-    let kind = world.rng.below(8);
+    let kind = world.rng.below(9);
     let done = match kind {
+        8 => spoil(world, &*incoming),
         0..=3 => {
             if arrived.is_empty() {
                 return;
@@ -87,6 +88,57 @@ fn alter(
             format!("file {} is gone", name.number)
         }
     }))
+}
+
+/// A file that was received is gone or damaged while the source still has it, and the mirror tries
+/// to apply it. If that does not show it is as before: the source may delete its own.
+fn spoil(world: &mut World, incoming: &dyn Directory) -> io::Result<Option<String>> {
+    let outgoing = world.source.outgoing().list()?;
+    let kept = kept_files(world);
+    let both = (incoming.list()?.into_iter())
+        .filter(|name| outgoing.contains(name))
+        .filter_map(|name| FileName::parse_sealed(&name).ok())
+        .filter(|name| kept.contains(&name.number));
+    let mut both: Vec<FileName> = both.collect();
+    both.sort_unstable();
+    let Some(name) = both.first() else {
+        return Ok(None);
+    };
+    let text = name.sealed();
+    let is_moved = world.rng.chance(2);
+    // neither takes room, so that both can be undone
+    let elsewhere = world.mirror.elsewhere();
+    match is_moved {
+        true => incoming.rename(&text, &*elsewhere, &text)?,
+        false => flip(incoming, &text)?,
+    }
+    world.log.note(&format!("file {} is spoiled", name.number));
+    world.apply();
+    if !world.mirror.power.is_on() {
+        world.mirror_lost();
+    }
+    let is_asked_again = !kept_files(world).contains(&name.number);
+    match (is_asked_again, is_moved) {
+        (true, _) => {}
+        (false, true) => elsewhere.rename(&text, incoming, &text)?,
+        (false, false) => flip(incoming, &text)?,
+    }
+    world.mirror.files.settle();
+    let asked = if is_asked_again { "is" } else { "is not" };
+    Ok(Some(format!(
+        "file {} {asked} asked for again",
+        name.number
+    )))
+}
+
+/// Flips a bit in the middle of a file.
+fn flip(folder: &dyn Directory, name: &str) -> io::Result<()> {
+    let file = folder.open(name, true)?;
+    let middle = file.len()? / 2;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, middle)?;
+    byte[0] ^= 1;
+    file.write_all_at(&[IoSlice::new(&byte)], middle)
 }
 
 /// A file that was sealed long ago comes again.

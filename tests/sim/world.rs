@@ -155,12 +155,7 @@ impl World {
             self.source_stopped(stop, status.as_ref())?;
         }
         if !self.mirror.power.is_on() {
-            let stop = self
-                .mirror
-                .stop
-                .or_else(|| self.trap.stop())
-                .unwrap_or(Stop::Power);
-            self.mirror_stopped(stop);
+            self.mirror_lost();
         }
         let looked = self.archive.look(&*self.source.outgoing());
         let ends = looked.map_err(|what| Failure::new(Promise::P2, what))?;

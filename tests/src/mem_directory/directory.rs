@@ -61,6 +61,11 @@ impl MemFileSystem {
         self.lock().sabotage = sabotage;
     }
 
+    /// Makes everything durable, as time does. It is no step.
+    pub fn settle(&self) {
+        self.lock().settle();
+    }
+
     /// Forgets what a crash of the machine makes it forget; `seed` decides what that is. Files
     /// that are open are of no use afterwards.
     pub fn crash(&self, seed: u64) {

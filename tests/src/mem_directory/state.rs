@@ -125,6 +125,16 @@ impl State {
         }
     }
 
+    pub(super) fn settle(&mut self) {
+        for change in std::mem::take(&mut self.changes) {
+            change.apply(&mut self.durable);
+        }
+        for content in self.files.values_mut() {
+            content.durable.clone_from(&content.now);
+            content.forget_unsynced();
+        }
+    }
+
     pub(super) fn crash(&mut self, rng: &mut Rng) {
         for change in std::mem::take(&mut self.changes) {
             if rng.chance(2) {
