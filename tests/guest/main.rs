@@ -9,12 +9,15 @@
 mod daemon;
 mod environment;
 mod filesystems;
+mod isolation;
 mod load;
 mod machine;
 mod pair;
 mod partitions;
 mod ranges;
+mod recovery;
 mod refusals;
 mod restarts;
 mod sshd;
 mod ublk;
+mod work;
