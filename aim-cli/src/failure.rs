@@ -116,7 +116,28 @@ pub(crate) fn exit_of(kind: io::ErrorKind) -> Exit {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.what)?;
+        self.write(f, "error")
+    }
+}
+
+/// A problem that is no reason to stop.
+#[derive(Debug)]
+pub(crate) struct Warning<'a>(&'a Problem);
+
+impl fmt::Display for Warning<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, "warning")
+    }
+}
+
+impl Problem {
+    /// As it is shown where it is no reason to stop.
+    pub(crate) fn as_warning(&self) -> Warning<'_> {
+        Warning(self)
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, word: &str) -> fmt::Result {
+        write!(f, "{word}: {}", self.what)?;
         if let Some(place) = &self.place {
             write!(f, " ({place})")?;
         }

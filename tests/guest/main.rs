@@ -9,6 +9,7 @@
 mod daemon;
 mod environment;
 mod filesystems;
+mod flush_boundaries;
 mod isolation;
 mod load;
 mod machine;

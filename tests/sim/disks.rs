@@ -1,12 +1,14 @@
 //! The disks of a volume, their sectors counted one disk after the other.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aim_core::capture::SourceDisk;
 use aim_core::device::BlockDevice;
 use aim_core::identity::VolumeIdentity;
-use aim_core::units::ByteOffset;
+use aim_core::units::{ByteLen, ByteOffset};
 use aim_tests::{Power, VolatileDevice};
 
 use crate::sector::{self, Stamp};
@@ -20,6 +22,31 @@ struct Disk {
     device: Arc<VolatileDevice>,
     first: usize,
     sectors: usize,
+    sync_failed: Arc<AtomicBool>,
+}
+
+/// A disk as a capture has it. What the capture's own syncs meet, its callers don't hear.
+#[derive(Debug)]
+struct Captured {
+    device: Arc<VolatileDevice>,
+    sync_failed: Arc<AtomicBool>,
+}
+
+impl SourceDisk for Captured {
+    fn bytes(&self) -> ByteLen {
+        self.device.size()
+    }
+
+    fn read_at(&self, offset: ByteOffset, buffer: &mut [u8]) -> io::Result<()> {
+        self.device.read(offset, buffer)
+    }
+
+    fn make_durable(&self) -> io::Result<()> {
+        let synced = self.device.sync();
+        self.sync_failed
+            .fetch_or(synced.is_err(), Ordering::Relaxed);
+        synced
+    }
 }
 
 impl Disks {
@@ -34,6 +61,7 @@ impl Disks {
                 device: VolatileDevice::new(device.size, device.block_size, power.clone(), seed),
                 first: at,
                 sectors,
+                sync_failed: Arc::default(),
             }
         });
         Self(disks.collect())
@@ -55,10 +83,26 @@ impl Disks {
             .collect()
     }
 
+    /// The disks as a capture has them.
     pub(crate) fn as_source_disks(&self) -> Vec<Arc<dyn SourceDisk>> {
-        let disks = self.0.iter();
-        disks
-            .map(|disk| disk.device.clone() as Arc<dyn SourceDisk>)
+        let disks = self.0.iter().map(|disk| -> Arc<dyn SourceDisk> {
+            Arc::new(Captured {
+                device: disk.device.clone(),
+                sync_failed: disk.sync_failed.clone(),
+            })
+        });
+        disks.collect()
+    }
+
+    /// The sectors of disks of which a sync failed that the capture asked for by itself, since
+    /// this was asked last.
+    pub(crate) fn take_failed_syncs(&self) -> Vec<Range<usize>> {
+        let failed = self
+            .0
+            .iter()
+            .filter(|disk| disk.sync_failed.swap(false, Ordering::Relaxed));
+        failed
+            .map(|disk| disk.first..disk.first + disk.sectors)
             .collect()
     }
 

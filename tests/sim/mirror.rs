@@ -1,6 +1,7 @@
 //! The mirror host: its files, its disks, and the coordinator that receives and applies.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aim_core::cursor::MirrorCursor;
 use aim_core::fs::Directory;
@@ -56,7 +57,7 @@ impl Mirror {
     /// Starts the coordinator.
     pub(crate) fn start(&mut self) -> Result<(), String> {
         let spool = MirrorSpool::open(self.folder()).map_err(|error| error.to_string())?;
-        let steps = Steps::new(spool, self.disks.as_devices());
+        let steps = Steps::new(spool, self.disks.as_devices(), Duration::ZERO);
         self.steps = Some(steps.map_err(|error| error.to_string())?);
         Ok(())
     }

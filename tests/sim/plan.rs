@@ -33,6 +33,7 @@ pub(crate) enum Event {
     KillMirror,
     /// One of the next steps fails.
     FailSourceDisk,
+    FailSourceSync,
     FailJournal,
     FailState,
     FailMirrorDisk,

@@ -182,11 +182,12 @@ impl Source {
     }
 
     /// The daemon ends as it should. Its caller has completed all requests.
-    pub(crate) fn stop_cleanly(&mut self) -> Result<(), String> {
-        let Some(daemon) = self.daemon.take() else {
-            return Ok(());
-        };
-        daemon.workers.stop().map_err(|error| error.to_string())
+    ///
+    /// Gives how the capture stood at its end.
+    pub(crate) fn stop_cleanly(&mut self) -> Option<(Result<(), String>, CaptureStatus)> {
+        let daemon = self.daemon.take()?;
+        let ended = daemon.workers.stop().map_err(|error| error.to_string());
+        Some((ended, daemon.capture.status()))
     }
 
     /// The process ends where it is; the machine goes on.
@@ -238,10 +239,11 @@ impl Source {
         SourceSpool::open(self.journal_folder()).unwrap()
     }
 
-    /// The last LSN that is in the journal as it lies, before anybody takes it up; `None` if it
-    /// can't be read.
-    pub(crate) fn journalled(&self) -> Option<Lsn> {
-        self.journal_power.require_on().ok()?;
+    /// The last LSN that is in the journal as it lies, before anybody takes it up.
+    pub(crate) fn journalled(&self) -> Lsn {
+        // an observer is not hindered by what the daemon meets
+        let broken = self.journal_power.broken();
+        self.journal_power.mend();
         let spool = self.spool();
         let open = spool.open_folder();
         let mut last = spool.sealed().unwrap().lsn;
@@ -255,7 +257,10 @@ impl Source {
                 Ok(Recovered::Empty) | Err(_) => {}
             }
         }
-        Some(last)
+        if let Some(kind) = broken {
+            self.journal_power.break_down(kind);
+        }
+        last
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) model: Model,
     pub(crate) archive: Archive,
     broken: Option<Broken>,
+    /// Where the journal ended at the last start.
+    journal_end: Lsn,
     /// Up to here the journal was acknowledged as durable.
     promised: Lsn,
     /// What a successor of the killed process must have.
@@ -73,6 +75,7 @@ impl World {
             model: Model::new(source.disks.sectors()),
             front_end: FrontEnd::new(setup.slots, setup.request_bytes_max),
             archive: Archive::default(),
+            journal_end: Lsn(0),
             promised: Lsn(0),
             owed: None,
             is_told: false,
@@ -102,9 +105,7 @@ impl World {
             self.act(event)?;
             self.observe()?;
             if self.is_told {
-                self.log
-                    .note("the operator was told that nothing is promised any more");
-                return Ok(());
+                return self.leave_to_operator();
             }
         }
         self.finish()
@@ -132,13 +133,16 @@ impl World {
             Event::KillSource => return self.stop_source(Stop::Process),
             Event::CutMirror => self.stop_mirror(Stop::Power),
             Event::KillMirror => self.stop_mirror(Stop::Process),
-            Event::FailSourceDisk => self.fail_soon("the source's disk", |world| {
+            Event::FailSourceDisk => self.fail_soon("the source's disk", is_no_sync, |world| {
                 world.source.disk_power.as_ref()
             }),
-            Event::FailJournal => self.fail_soon("the journal's file system", |world| {
+            Event::FailSourceSync => self.fail_soon("the source's disk", is_sync, |world| {
+                world.source.disk_power.as_ref()
+            }),
+            Event::FailJournal => self.fail_soon("the journal's file system", is_any, |world| {
                 world.source.journal_power.as_ref()
             }),
-            Event::FailState => self.fail_soon("the extent map's file system", |world| {
+            Event::FailState => self.fail_soon("the extent map's file system", is_any, |world| {
                 world.source.state_power.as_ref()
             }),
             Event::BreakJournal => self.break_journal(),
@@ -149,10 +153,10 @@ impl World {
                     self.log.note("verification is asked for");
                 }
             }
-            Event::FailMirrorDisk => self.fail_soon("the mirror's disk", |world| {
+            Event::FailMirrorDisk => self.fail_soon("the mirror's disk", is_any, |world| {
                 world.mirror.disk_power.as_ref()
             }),
-            Event::FailMirrorFiles => self.fail_soon("the mirror's file system", |world| {
+            Event::FailMirrorFiles => self.fail_soon("the mirror's file system", is_any, |world| {
                 world.mirror.file_power.as_ref()
             }),
             Event::FillJournal => {
@@ -283,10 +287,20 @@ impl World {
 
     fn work(&mut self, worker: Worker) -> bool {
         let worked = self.source.work(worker);
+        self.note_failed_syncs();
         if worked {
             self.log.note(&format!("{worker:?} worked"));
         }
         worked
+    }
+
+    /// A disk whose sync failed may have dropped what it was to write.
+    fn note_failed_syncs(&mut self) {
+        for places in self.source.disks.take_failed_syncs() {
+            self.log
+                .note("a sync of the source's disk failed, of which only the capture knows");
+            self.model.sync_failed(places);
+        }
     }
 
     fn let_time_pass(&mut self) {
@@ -356,14 +370,18 @@ impl World {
         }
     }
 
-    fn fail_soon(&mut self, what: &str, power: impl Fn(&Self) -> &Power) {
+    fn fail_soon(
+        &mut self,
+        what: &str,
+        among: fn(&'static str) -> bool,
+        power: impl Fn(&Self) -> &Power,
+    ) {
         let after = 1 + self.rng.below(12);
         let kind = match self.rng.chance(4) {
             true => std::io::ErrorKind::StorageFull,
             false => std::io::ErrorKind::Other,
         };
-        let power = power(self);
-        power.fail_at(power.steps() + after, kind);
+        power(self).fail_soon(after, among, kind);
         self.log.note(&format!(
             "step {after} of {what} from here on fails: {kind}"
         ));
@@ -371,10 +389,11 @@ impl World {
 
     // ---- beginnings and ends ----
 
+    /// The last LSN of the series, also where the capture has not taken it up yet.
     fn last_given(&self) -> Lsn {
-        self.source
-            .status()
-            .map_or(Lsn(0), |status| status.captured)
+        let status = self.source.status();
+        let captured = status.map_or(Lsn(0), |status| status.captured);
+        captured.max(self.journal_end)
     }
 
     fn start_what_is_down(&mut self) -> Result<(), Failure> {
@@ -388,7 +407,9 @@ impl World {
     }
 
     fn start_source(&mut self) -> Result<(), Failure> {
-        match self.source.start() {
+        // one step that fails may keep it from starting once
+        let started = self.source.start().or_else(|_| self.source.start());
+        match started {
             Err(error) => {
                 self.log
                     .note(&format!("the source does not start: {error}"));
@@ -404,6 +425,10 @@ impl World {
                     "the source has started at LSN {}, {:?}",
                     status.captured, status.state
                 ));
+                if !self.source.power.is_on() {
+                    return Ok(());
+                }
+                self.journal_end = self.source.journalled();
                 return self.check_successor(&status);
             }
         }
@@ -424,6 +449,8 @@ impl World {
             let what = format!("LSN {owed} was given, and the successor captures behind {last}");
             return Err(Failure::new(Promise::P1, what));
         }
+        // what it could not take up is still there
+        let last = last.max(self.journal_end);
         let found = self.source.disks.stamps();
         self.promised = self.promised.min(last);
         self.model.forget_behind(last);
@@ -444,7 +471,8 @@ impl World {
     /// Stops the source now or at one of its next steps.
     fn stop_source(&mut self, stop: Stop) -> Result<(), Failure> {
         if self.rng.chance(3) {
-            return self.source_stopped(stop);
+            let status = self.source.status();
+            return self.source_stopped(stop, status.as_ref());
         }
         if self.source.stop.is_none() {
             let after = 1 + self.rng.below(STEPS_TO_STOP);
@@ -467,21 +495,25 @@ impl World {
         }
     }
 
-    fn source_stopped(&mut self, stop: Stop) -> Result<(), Failure> {
+    /// The source's daemon is gone, after it stood at `status`.
+    fn source_stopped(
+        &mut self,
+        stop: Stop,
+        status: Option<&CaptureStatus>,
+    ) -> Result<(), Failure> {
         self.source.stop = None;
         self.note_if_told();
         let (disks, model, rng) = (&self.source.disks, &mut self.model, &mut self.rng);
         match stop {
             Stop::Process => {
-                let status = self.source.status();
-                let last = status.as_ref().map_or(Lsn(0), |status| status.captured);
+                let last = status.map_or(Lsn(0), |status| status.captured);
+                let last = last.max(self.journal_end);
                 self.front_end.killed(disks, model, last, rng);
-                self.owed = status
-                    .filter(|status| !matches!(status.state, CaptureState::Passthrough { .. }))
-                    .map(|status| status.captured)
-                    .or(self.owed);
                 self.source.kill();
                 self.log.note("the source's process was killed");
+                if let Some(status) = status {
+                    self.ended_as(status);
+                }
                 Ok(())
             }
             Stop::Power => {
@@ -494,6 +526,21 @@ impl World {
         }
     }
 
+    /// The daemon has ended, and the machine goes on. What a capture had given LSNs to is in the
+    /// journal or in the ring; while it was tracking the journal ends earlier, and what comes
+    /// behind will be copied.
+    fn ended_as(&mut self, status: &CaptureStatus) {
+        if !matches!(status.state, CaptureState::Passthrough { .. }) {
+            self.owed = Some(status.captured);
+            return;
+        }
+        self.owed = None;
+        let last = self.source.journalled();
+        let found = self.source.disks.stamps();
+        self.model.forget_behind(last);
+        self.model.found(last.next(), 0, &found);
+    }
+
     fn check_after_power_cut(&mut self) -> Result<(), Failure> {
         let found = self.source.disks.stamps();
         let lost = self.model.power_cut(&found);
@@ -501,15 +548,7 @@ impl World {
             let what = format!("after the power cut the source's {difference}");
             return Err(Failure::new(Promise::P1, what));
         }
-        let broken = self.source.journal_power.require_on().is_err();
-        if broken {
-            self.source.journal_power.mend();
-        }
-        let last = self.source.journalled().expect("mended");
-        if broken {
-            let power = &self.source.journal_power;
-            power.break_down(std::io::ErrorKind::Other);
-        }
+        let last = self.source.journalled();
         if last < self.promised {
             let what = format!(
                 "LSN {} was acknowledged as durable, the journal ends at {last}",
@@ -541,13 +580,20 @@ impl World {
         if self.front_end.in_flight() > 0 || !self.source.power.is_on() {
             return Ok(());
         }
-        let last = self.last_given();
         self.front_end.stopped();
         self.note_if_told();
-        let ended = text(&self.source.stop_cleanly());
+        let Some((ended, status)) = self.source.stop_cleanly() else {
+            return Ok(());
+        };
+        self.note_failed_syncs();
+        let ended = text(&ended);
         self.log
             .note(&format!("the source's daemon is restarted: {ended}"));
-        self.owed = Some(last);
+        if !self.source.power.is_on() {
+            let stop = self.source.stop.unwrap_or(Stop::Power);
+            return self.source_stopped(stop, Some(&status));
+        }
+        self.ended_as(&status);
         Ok(())
     }
 
@@ -583,7 +629,8 @@ impl World {
     pub(crate) fn observe(&mut self) -> Result<(), Failure> {
         if !self.source.power.is_on() {
             let stop = self.source.stop.unwrap_or(Stop::Power);
-            self.source_stopped(stop)?;
+            let status = self.source.status();
+            self.source_stopped(stop, status.as_ref())?;
         }
         if !self.mirror.power.is_on() {
             let stop = self.mirror.stop.unwrap_or(Stop::Power);
@@ -627,11 +674,20 @@ impl World {
             if self.go_round()? {
                 return self.check_rest();
             }
+            if self.is_told {
+                return self.leave_to_operator();
+            }
         }
         Err(Failure::new(
             Promise::P3,
             format!("no rest: {}", self.standing()),
         ))
+    }
+
+    fn leave_to_operator(&mut self) -> Result<(), Failure> {
+        self.log
+            .note("the operator was told that nothing is promised any more");
+        Ok(())
     }
 
     /// Lets everything go on a bit; says whether there is nothing left to do.
@@ -673,9 +729,10 @@ impl World {
 
     fn standing(&self) -> String {
         format!(
-            "{} requests in flight; source {:?}, {:?}; mirror {:?}, {:?}",
+            "{} requests in flight; source {:?}, in open/ {:?}, {:?}; mirror {:?}, {:?}",
             self.front_end.in_flight(),
             self.source.status(),
+            self.source.spool().open_folder().list(),
             self.source.trouble,
             self.mirror.cursor(),
             self.mirror.trouble,
@@ -705,6 +762,18 @@ impl World {
         self.log.mix(self.mirror.power.labels().concat().as_bytes());
         Ok(())
     }
+}
+
+fn is_any(_label: &'static str) -> bool {
+    true
+}
+
+fn is_sync(label: &'static str) -> bool {
+    label.ends_with("sync")
+}
+
+fn is_no_sync(label: &'static str) -> bool {
+    !is_sync(label)
 }
 
 fn text<T: std::fmt::Debug>(ended: &Result<T, String>) -> String {

@@ -18,8 +18,18 @@ struct State {
     labels: Vec<&'static str>,
     cut_at: Option<u64>,
     fail_at: Option<(u64, io::ErrorKind)>,
+    fail_soon: Option<FailSoon>,
     broken: Option<io::ErrorKind>,
     off: bool,
+}
+
+/// A failure that waits for its step.
+#[derive(Debug)]
+struct FailSoon {
+    /// Steps of that kind until then, itself included.
+    left: u64,
+    among: fn(&'static str) -> bool,
+    kind: io::ErrorKind,
 }
 
 /// What a double does in a step.
@@ -62,6 +72,13 @@ impl Power {
         self.lock().fail_at = Some((step, kind));
     }
 
+    /// Lets the `after`-th step from here on fail once, counted among those with the labels that
+    /// are `among` them. It takes the place of an earlier wish.
+    pub fn fail_soon(&self, after: u64, among: fn(&'static str) -> bool, kind: io::ErrorKind) {
+        let left = after;
+        self.lock().fail_soon = Some(FailSoon { left, among, kind });
+    }
+
     /// Lets every step fail, and reading too, until [`mend`](Self::mend).
     pub fn break_down(&self, kind: io::ErrorKind) {
         self.lock().broken = Some(kind);
@@ -72,6 +89,12 @@ impl Power {
         let mut state = self.lock();
         state.broken = None;
         state.fail_at = None;
+        state.fail_soon = None;
+    }
+
+    /// How every step fails, if it does.
+    pub fn broken(&self) -> Option<io::ErrorKind> {
+        self.lock().broken
     }
 
     /// Cuts the power now.
@@ -124,7 +147,8 @@ impl Power {
             return Step::Cut(power_is_off());
         }
         let failing = state.fail_at.filter(|(at, _)| *at == now);
-        match failing.map(|(_, kind)| kind).or(state.broken) {
+        let failing = failing.map(|(_, kind)| kind);
+        match failing.or_else(|| state.fails_now(label)).or(state.broken) {
             Some(kind) => Step::Fail(io::Error::new(
                 kind,
                 format!("injected at step {now}, {label}"),
@@ -149,6 +173,17 @@ impl Power {
     }
 }
 
+impl State {
+    fn fails_now(&mut self, label: &'static str) -> Option<io::ErrorKind> {
+        let soon = self.fail_soon.as_mut().filter(|soon| (soon.among)(label))?;
+        soon.left -= 1;
+        match soon.left {
+            0 => self.fail_soon.take().map(|soon| soon.kind),
+            _ => None,
+        }
+    }
+}
+
 fn power_is_off() -> io::Error {
     io::Error::other("the power is off")
 }
@@ -168,7 +203,13 @@ mod tests {
         disk.mend();
         assert!(matches!(disk.step("write"), Step::Go));
         assert_eq!((machine.steps(), disk.steps(), other.steps()), (3, 2, 1));
-        machine.cut_at(4);
+        disk.fail_soon(2, |label| label == "sync", io::ErrorKind::Other);
+        let failed = ["sync", "write", "sync", "sync"].map(|label| match disk.step(label) {
+            Step::Fail(_) => 1,
+            _ => 0,
+        });
+        assert_eq!(failed, [0, 0, 1, 0]);
+        machine.cut_at(8);
         assert!(matches!(other.step("sync"), Step::Cut(_)));
         assert!(matches!(disk.step("sync"), Step::Off(_)));
         assert!(!disk.is_on());

@@ -16,9 +16,4 @@ if [ ! -e /srv/aim/data/mirror.id ]; then
         sleep 0.5
     done
 fi
-{ "$AIM" run --config "$config" 2>> /run/vm/aim.log; echo $? > /run/aim.ended; } &
-until "$AIM" status data --config "$config" > /run/status.log 2>&1; do
-    [ ! -e /run/aim.ended ] || { tail -n 20 /run/vm/aim.log; exit 1; }
-    [ $SECONDS -lt 180 ] || { cat /run/status.log; exit 1; }
-    sleep 0.1
-done
+bash "$SCRIPTS/run.sh" mirror

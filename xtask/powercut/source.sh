@@ -11,4 +11,4 @@ if [ ! -e /var/lib/aim/data/volume.id ]; then
         sleep 0.5
     done
 fi
-bash "$SCRIPTS/run-source.sh"
+bash "$SCRIPTS/run.sh" source

@@ -17,10 +17,12 @@ use crate::logging;
 
 /// Runs the command.
 pub(crate) fn run(args: &ConfigArgs, out: &Output) -> Outcome {
-    let config = checked(&args.config)?;
-    let format = out.log_format.or(config.log_format).unwrap_or_default();
-    let fallback = config.log_level.as_deref().unwrap_or("info");
+    let checked = checked(&args.config)?;
+    let told = &checked.config;
+    let format = out.log_format.or(told.log_format).unwrap_or_default();
+    let fallback = told.log_level.as_deref().unwrap_or("info");
     logging::start(format, &logging::filter(out.log_level.as_deref(), fallback))?;
+    let config = checked.warned();
     let program = Program::of_this_process()
         .map_err(|error| Problem::new("can't tell how this program was started").io(&error))?;
     // before files are opened and threads started

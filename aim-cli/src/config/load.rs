@@ -43,6 +43,7 @@ fn refuse(problems: Vec<Problem>) -> Outcome<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::OnJournalFull;
 
     fn problems(text: &str) -> String {
         let temp = tempfile::tempdir().unwrap();
@@ -77,6 +78,28 @@ known_hosts = "/etc/aim/known_hosts"
         assert_eq!(config.run_dir, Path::new("/run/aim"));
         assert_eq!((volume.depth, volume.request_bytes), (64, 128 << 10));
         assert_eq!(volume.seal_bytes, 16 << 20);
+        assert_eq!(volume.state, Path::new("/var/lib/aim/state/data"));
+        assert_eq!(volume.on_journal_full, OnJournalFull::Track);
+        assert_eq!((volume.journal_bytes, volume.verify_every), (None, None));
+    }
+
+    #[test]
+    fn what_is_given_is_taken() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("aim.toml");
+        let more = "on_journal_full = \"block\"\njournal_bytes = \"1GiB\"\n\
+            resync_rate = \"20MiB\"\nverify_rate = \"1MiB\"\nverify_every = \"7d\"\n";
+        let text = format!("state_dir = \"/var/lib/state\"\n{GOOD}{more}");
+        std::fs::write(&path, text).unwrap();
+        let config = load(&path).unwrap();
+        let volume = &config.volumes["data"];
+        assert_eq!(volume.state, Path::new("/var/lib/state/data"));
+        assert_eq!(volume.on_journal_full, OnJournalFull::Block);
+        assert_eq!(volume.journal_bytes, Some(1 << 30));
+        let rates = (volume.resync_rate, volume.verify_rate);
+        assert_eq!(rates, (Some(20 << 20), Some(1 << 20)));
+        let week = std::time::Duration::from_secs(7 * 86_400);
+        assert_eq!(volume.verify_every, Some(week));
     }
 
     #[test]
@@ -135,7 +158,31 @@ known_hosts = "/etc/aim/known_hosts"
                 "seal_bytes = \"2GiB\"",
                 "`seal_bytes` is 2 GiB, must be from 1 MiB to 512 MiB",
             ),
-            ("seal_after = \"0s\"", "`seal_after`"),
+            (
+                "seal_after = \"0s\"",
+                "`seal_after` is 0 s, must be from 10 ms to 1 h",
+            ),
+            (
+                "on_journal_full = \"drop\"",
+                "unknown variant `drop`, expected `track` or `block`",
+            ),
+            (
+                "journal_bytes = \"1MiB\"",
+                "`journal_bytes` is 1 MiB, must be from 4 MiB",
+            ),
+            (
+                "journal_bytes = \"63MiB\"",
+                "must be at least 4 times `seal_bytes`, which is 16 MiB",
+            ),
+            ("resync_rate = \"1B\"", "`resync_rate` is 1 B, must be from"),
+            (
+                "verify_rate = 0",
+                "`verify_rate` is 0 B, must be from 64 KiB",
+            ),
+            (
+                "verify_every = \"30s\"",
+                "`verify_every` is 30 s, must be from 1 m to 366 d",
+            ),
             (
                 "request_bytes = \"5000B\"",
                 "`request_bytes` is 5000 bytes, must be a multiple",
@@ -186,5 +233,25 @@ known_hosts = "/etc/aim/known_hosts"
             "{shown}"
         );
         assert!(shown.contains("/var/lib/aim/data is used by"), "{shown}");
+    }
+
+    #[test]
+    fn journal_and_state_do_not_lie_in_each_other() {
+        for (state, is_refused) in [
+            ("/var/lib/aim", true),
+            ("/var/lib/aim/data", true),
+            ("/var/lib/aim/data/state", true),
+            ("/var/lib/aim/database", false),
+        ] {
+            let text = format!("state_dir = \"{state}\"\n{GOOD}");
+            let temp = tempfile::tempdir().unwrap();
+            let path = temp.path().join("aim.toml");
+            std::fs::write(&path, &text).unwrap();
+            assert_eq!(load(&path).is_err(), is_refused, "{state}");
+            if is_refused {
+                let shown = problems(&text);
+                assert!(shown.contains("lie in each other"), "{shown}");
+            }
+        }
     }
 }

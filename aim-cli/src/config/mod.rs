@@ -4,6 +4,7 @@
 //! file ── parse (spans, unknown keys) ── raw ── resolve (values) ── Config ── host check
 //! ```
 
+mod apart;
 mod fields;
 mod load;
 mod parse;
@@ -17,4 +18,4 @@ mod typed;
 pub(crate) use load::{DEFAULT_PATH, load};
 pub(crate) use quantity::{Size, Span};
 pub(crate) use target::Target;
-pub(crate) use typed::{Config, Entry, Key, MirrorConfig, VolumeConfig};
+pub(crate) use typed::{Config, Entry, Key, MirrorConfig, OnJournalFull, VolumeConfig};

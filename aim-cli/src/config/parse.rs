@@ -1,7 +1,7 @@
 //! From text to tables, with every mistake named: unknown keys, wrong types, where they stand.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -14,13 +14,14 @@ use crate::failure::Problem;
 /// All tables of a configuration file as they were typed.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    pub(super) run_dir: Option<std::path::PathBuf>,
+    pub(super) run_dir: Option<PathBuf>,
+    pub(super) state_dir: Option<PathBuf>,
     pub(super) log: RawLog,
     pub(super) volumes: BTreeMap<String, RawVolume>,
     pub(super) mirrors: BTreeMap<String, RawMirror>,
 }
 
-const TOP: [&str; 4] = ["run_dir", "log", "volume", "mirror"];
+const TOP: [&str; 5] = ["run_dir", "state_dir", "log", "volume", "mirror"];
 
 /// Reads `text`; what could not be understood is left out and named in the second value.
 pub(super) fn parse(path: &Path, text: &str) -> (Tables, Vec<Problem>) {
@@ -48,6 +49,7 @@ impl<'a> Reader<'a> {
         for (key, value) in document {
             match key.get_ref().as_ref() {
                 "run_dir" => tables.run_dir = self.value(value, "run_dir"),
+                "state_dir" => tables.state_dir = self.value(value, "state_dir"),
                 "log" => tables.log = self.table(value, "[log]").unwrap_or_default(),
                 "volume" => tables.volumes = self.named(value, "volume"),
                 "mirror" => tables.mirrors = self.named(value, "mirror"),

@@ -10,7 +10,7 @@ use serde::de::{self, Deserializer, Visitor};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Size(pub(crate) u64);
 
-/// A length of time: `"500ms"`, `"1s"`, `"5m"`.
+/// A length of time: `"500ms"`, `"1s"`, `"5m"`, `"7d"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span(pub(crate) Duration);
 
@@ -27,12 +27,13 @@ const SIZE_UNITS: [(&str, u64); 10] = [
     ("TB", 1_000_000_000_000),
 ];
 
-const SPAN_UNITS: [(&str, u64); 5] = [
+const SPAN_UNITS: [(&str, u64); 6] = [
     ("us", 1),
     ("ms", 1_000),
     ("s", 1_000_000),
     ("m", 60_000_000),
     ("h", 3_600_000_000),
+    ("d", 86_400_000_000),
 ];
 
 /// A quantity that can't be understood.
@@ -133,6 +134,20 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+impl fmt::Display for Span {
+    /// In the largest unit that gives a whole number: `90 s`, `7 d`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.0.as_micros();
+        let mut units = SPAN_UNITS.iter().rev();
+        match units.find(|(_, factor)| micros.is_multiple_of(u128::from(*factor))) {
+            Some((name, factor)) if micros > 0 => {
+                write!(f, "{} {name}", micros / u128::from(*factor))
+            }
+            _ => write!(f, "0 s"),
+        }
+    }
+}
+
 impl fmt::Display for Size {
     /// The largest binary unit that keeps it readable: `512 B`, `1.5 GiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -164,6 +179,7 @@ mod tests {
         assert_eq!("1 GB".parse(), Ok(Size(1_000_000_000)));
         assert_eq!("250ms".parse(), Ok(Span(Duration::from_millis(250))));
         assert_eq!("2m".parse(), Ok(Span(Duration::from_secs(120))));
+        assert_eq!("7d".parse(), Ok(Span(Duration::from_secs(604_800))));
     }
 
     #[test]
@@ -182,7 +198,9 @@ mod tests {
     }
 
     #[test]
-    fn sizes_read_back() {
+    fn sizes_and_spans_read_back() {
+        let span = |text: &str| text.parse::<Span>().unwrap().to_string();
+        assert_eq!(["90s", "168h", "0s"].map(span), ["90 s", "7 d", "0 s"]);
         assert_eq!(Size(512).to_string(), "512 B");
         assert_eq!(Size(64 << 20).to_string(), "64 MiB");
         assert_eq!(Size((1 << 30) + (1 << 29)).to_string(), "1.5 GiB");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::quantity::{Size, Span};
+use super::typed::OnJournalFull;
 use crate::logging::LogFormat;
 
 /// `[log]`
@@ -30,6 +31,11 @@ pub(super) struct RawVolume {
     pub(super) seal_after: Option<Span>,
     pub(super) staging_bytes: Option<Size>,
     pub(super) request_bytes: Option<Size>,
+    pub(super) on_journal_full: Option<OnJournalFull>,
+    pub(super) journal_bytes: Option<Size>,
+    pub(super) resync_rate: Option<Size>,
+    pub(super) verify_rate: Option<Size>,
+    pub(super) verify_every: Option<Span>,
 }
 
 /// `[mirror.NAME]`

@@ -1,4 +1,4 @@
-//! From what was typed to values: required keys, defaults, ranges, names, things used twice.
+//! From what was typed to values: required keys, defaults, ranges, names.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -6,14 +6,16 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::apart;
 use super::parse::Tables;
-use super::quantity::Size;
+use super::quantity::{Size, Span};
 use super::raw::{RawMirror, RawVolume};
 use super::target::Target;
 use super::typed::{Config, Key, Login, MirrorConfig, VolumeConfig};
 use crate::failure::Problem;
 
 const RUN_DIR: &str = "/run/aim";
+const STATE_DIR: &str = "/var/lib/aim/state";
 const QUEUES: RangeInclusive<u16> = 1..=32;
 const DEPTH: RangeInclusive<u16> = 1..=1024;
 const SEAL_BYTES: RangeInclusive<u64> = (1 << 20)..=(512 << 20);
@@ -21,7 +23,14 @@ const STAGING_BYTES: RangeInclusive<u64> = (4 << 20)..=(16 << 30);
 const REQUEST_BYTES: RangeInclusive<u64> = (4 << 10)..=(32 << 20);
 /// Requests are made of whole pages.
 const PAGE_BYTES: u64 = 4096;
-const SEAL_AFTER: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+const SEAL_AFTER: RangeInclusive<Span> =
+    Span(Duration::from_millis(10))..=Span(Duration::from_secs(3600));
+const JOURNAL_BYTES: RangeInclusive<u64> = (4 << 20)..=(1 << 50);
+/// The journal must hold at least so many full files, or capture would pause all the time.
+const JOURNAL_FILES: u64 = 4;
+const RATE: RangeInclusive<u64> = (64 << 10)..=(1 << 40);
+const VERIFY_EVERY: RangeInclusive<Span> =
+    Span(Duration::from_secs(60))..=Span(Duration::from_secs(366 * 86_400));
 const NAME_MAX: usize = 32;
 
 /// Turns tables into a configuration. What is wrong is named in the second value; the first is
@@ -41,10 +50,12 @@ pub(super) fn resolve(path: &Path, tables: Tables) -> (Config, Vec<Problem>) {
     let run_dir = tables.run_dir.unwrap_or_else(|| PathBuf::from(RUN_DIR));
     check.table = "the top of the file".to_owned();
     check.absolute("run_dir", Some(run_dir.clone()));
+    let state_dir = tables.state_dir.unwrap_or_else(|| PathBuf::from(STATE_DIR));
+    check.absolute("state_dir", Some(state_dir.clone()));
     let mut volumes = BTreeMap::new();
     for (name, raw) in tables.volumes {
         check.table = format!("[volume.{name}]");
-        volumes.insert(name.clone(), check.volume(name, raw));
+        volumes.insert(name.clone(), check.volume(name, raw, &state_dir));
     }
     let mut mirrors = BTreeMap::new();
     for (name, raw) in tables.mirrors {
@@ -54,13 +65,15 @@ pub(super) fn resolve(path: &Path, tables: Tables) -> (Config, Vec<Problem>) {
     let config = Config {
         path: path.to_owned(),
         run_dir,
+        state_dir,
         log_level: tables.log.level,
         log_format: tables.log.format,
         volumes,
         mirrors,
     };
-    check.used_once(&config);
-    (config, check.problems)
+    let mut problems = check.problems;
+    problems.extend(apart::check(&config));
+    (config, problems)
 }
 
 /// One queue per processor, up to four.
@@ -76,21 +89,31 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn volume(&mut self, name: String, raw: RawVolume) -> VolumeConfig {
+    fn volume(&mut self, name: String, raw: RawVolume, state_dir: &Path) -> VolumeConfig {
         self.name(&name);
         let target = self.target(raw.target);
         let login = self.login(&target, raw.key, raw.known_hosts);
-        let seal_after = raw.seal_after.map_or(Duration::from_secs(1), |span| span.0);
-        if !SEAL_AFTER.contains(&seal_after) {
-            let what = format!("`seal_after` is {seal_after:?}, must be from 10 ms to 1 h");
-            self.wrong(what);
-        }
+        let seal_after = raw.seal_after.unwrap_or(Span(Duration::from_secs(1)));
         let mut size = |key: &str, given: Option<Size>, default: u64, range| {
             self.in_range(key, given.unwrap_or(Size(default)), range)
         };
+        let seal_bytes = size("seal_bytes", raw.seal_bytes, 16 << 20, SEAL_BYTES);
+        let staging_bytes = size("staging_bytes", raw.staging_bytes, 32 << 20, STAGING_BYTES);
+        let rate = |check: &mut Self, key: &str, given: Option<Size>| {
+            given.map(|rate| check.in_range(key, rate, RATE))
+        };
         VolumeConfig {
-            seal_bytes: size("seal_bytes", raw.seal_bytes, 16 << 20, SEAL_BYTES),
-            staging_bytes: size("staging_bytes", raw.staging_bytes, 32 << 20, STAGING_BYTES),
+            seal_bytes,
+            staging_bytes,
+            seal_after: self.bounded("seal_after", seal_after, SEAL_AFTER).0,
+            on_journal_full: raw.on_journal_full.unwrap_or_default(),
+            journal_bytes: self.journal_bytes(raw.journal_bytes, seal_bytes),
+            resync_rate: rate(self, "resync_rate", raw.resync_rate),
+            verify_rate: rate(self, "verify_rate", raw.verify_rate),
+            verify_every: raw
+                .verify_every
+                .map(|every| self.bounded("verify_every", every, VERIFY_EVERY).0),
+            state: state_dir.join(&name),
             request_bytes: self.request_bytes(raw.request_bytes),
             queues: self.count("queues", raw.queues.unwrap_or_else(queues), QUEUES),
             depth: self.count("depth", raw.depth.unwrap_or(64), DEPTH),
@@ -99,8 +122,19 @@ impl Check<'_> {
             name,
             target,
             login,
-            seal_after,
         }
+    }
+
+    fn journal_bytes(&mut self, given: Option<Size>, seal_bytes: u64) -> Option<u64> {
+        let bytes = self.in_range("journal_bytes", given?, JOURNAL_BYTES);
+        if bytes < JOURNAL_FILES * seal_bytes {
+            self.wrong(format!(
+                "`journal_bytes` is {}, must be at least {JOURNAL_FILES} times `seal_bytes`, which is {}",
+                Size(bytes),
+                Size(seal_bytes)
+            ));
+        }
+        Some(bytes)
     }
 
     fn mirror(&mut self, name: String, raw: RawMirror) -> MirrorConfig {
@@ -208,31 +242,6 @@ impl Check<'_> {
             self.wrong(format!("`{key}` is {value}, must be from {low} to {high}"));
         }
         value
-    }
-
-    /// No device, journal or mirror directory serves two tables: they would overwrite each other.
-    fn used_once(&mut self, config: &Config) {
-        let mut owners: BTreeMap<PathBuf, String> = BTreeMap::new();
-        let volumes = config.volumes.values().flat_map(|volume| {
-            let table = format!("[volume.{}]", volume.name);
-            [(&volume.device, table.clone()), (&volume.journal, table)]
-        });
-        let mirrors = config.mirrors.values().flat_map(|mirror| {
-            let table = format!("[mirror.{}]", mirror.name);
-            [(&mirror.device, table.clone()), (&mirror.directory, table)]
-        });
-        for (path, table) in volumes.chain(mirrors) {
-            if path.as_os_str().is_empty() {
-                continue;
-            }
-            let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-            if let Some(first) = owners.insert(real, table.clone()) {
-                let what = format!("{} is used by {first} and {table}", path.display());
-                let problem = Problem::new(what).at(self.path.display());
-                self.problems
-                    .push(problem.hint("give each its own device and directory"));
-            }
-        }
     }
 
     fn missing(&mut self, key: &str) {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::spelling;
 use super::target::Target;
 use crate::exit::Exit;
@@ -17,6 +19,8 @@ pub(crate) struct Config {
     pub(crate) path: PathBuf,
     /// Control socket and staging rings; should be on tmpfs.
     pub(crate) run_dir: PathBuf,
+    /// Extent maps; should be on another file system than the journals.
+    pub(crate) state_dir: PathBuf,
     /// Filter of the log, where the configuration gives one.
     pub(crate) log_level: Option<String>,
     /// Form of the log, where the configuration gives one.
@@ -36,6 +40,8 @@ pub(crate) struct VolumeConfig {
     pub(crate) device: PathBuf,
     /// The journal directory.
     pub(crate) journal: PathBuf,
+    /// The directory of the extent map: a folder of `state_dir`.
+    pub(crate) state: PathBuf,
     /// The mirror's directory.
     pub(crate) target: Target,
     /// How to log in there; always present for an SSH target.
@@ -52,6 +58,27 @@ pub(crate) struct VolumeConfig {
     pub(crate) staging_bytes: u64,
     /// The largest request with a payload; a multiple of 4096.
     pub(crate) request_bytes: u32,
+    /// What happens to writers while the journal has no room.
+    pub(crate) on_journal_full: OnJournalFull,
+    /// Bytes that journal files may take; `None`: what the file system has.
+    pub(crate) journal_bytes: Option<u64>,
+    /// Bytes a second at which the disk is read to be copied; `None`: as fast as it goes.
+    pub(crate) resync_rate: Option<u64>,
+    /// Bytes a second at which the disk is read to be verified; `None`: as fast as it goes.
+    pub(crate) verify_rate: Option<u64>,
+    /// All of the disk is verified once in this time; `None`: only when asked.
+    pub(crate) verify_every: Option<Duration>,
+}
+
+/// What happens to writers while the journal has no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnJournalFull {
+    /// They go on; what they change is noted and copied later.
+    #[default]
+    Track,
+    /// They wait.
+    Block,
 }
 
 /// How to prove who we are, and who the other host is.

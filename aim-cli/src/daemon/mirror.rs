@@ -7,11 +7,13 @@ use aim_core::cursor::Position;
 use aim_core::device::BlockDevice;
 use aim_core::fs::HostDirectory;
 use aim_core::journal::ParsedFile;
+use aim_core::replay::Differences;
 use aim_core::spool::MirrorSpool;
+use aim_core::units::Lsn;
 use aim_remote::apply::{Applier, ApplyOptions, ApplyStatus};
 
 use super::report::{MirrorReport, State};
-use crate::config::MirrorConfig;
+use crate::config::{MirrorConfig, Size};
 use crate::disk;
 use crate::exit::Exit;
 use crate::failure::{Outcome, Problem};
@@ -77,6 +79,7 @@ impl Mirror {
     pub(crate) fn report(&self) -> MirrorReport {
         let status = self.applier.status();
         let trouble = trouble(&status);
+        let different = status.differences.bytes().get();
         MirrorReport {
             name: self.config.name.clone(),
             state: match trouble {
@@ -87,11 +90,14 @@ impl Mirror {
             directory: self.config.directory.display().to_string(),
             received_lsn: Some(status.received.lsn.get()),
             applied_lsn: Some(status.applied.lsn.get()),
+            settled: Some(status.is_settled),
+            open_group_lsn: status.open_group.map(Lsn::get),
+            different_bytes: Some(different),
             waiting_bytes: Some(status.waiting_bytes),
             latency_seconds: self.latency(status.applied),
             rate_bytes_per_second: Some(status.bytes_per_second),
             rejected_files: Some(status.rejected_files),
-            last_error: trouble,
+            last_error: trouble.or_else(|| difference_message(&status.differences)),
         }
     }
 
@@ -129,6 +135,17 @@ fn open(config: &MirrorConfig) -> Outcome<MirrorSpool> {
             .io(&error)
     })?;
     MirrorSpool::open(root).map_err(|error| state::spool_failed(&error))
+}
+
+/// That source and mirror differ, on one line.
+pub(crate) fn difference_message(found: &Differences) -> Option<String> {
+    let bytes = Size(found.bytes().get());
+    (!found.is_empty()).then(|| {
+        format!(
+            "{bytes} differ from the source in {} places: found by verify, not mended yet",
+            found.ranges().count()
+        )
+    })
 }
 
 /// What is in the way, on one line; files that were set aside too.

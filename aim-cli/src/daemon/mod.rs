@@ -17,6 +17,7 @@ pub(crate) use control::{Answers, Control, ask, hand_over};
 pub(crate) use handover::Handover;
 pub(crate) use isolation::isolate;
 pub(crate) use lock::RunLock;
+pub(crate) use mirror::difference_message;
 pub(crate) use program::Program;
 #[cfg(test)]
 pub(crate) use report::DaemonReport;

@@ -86,6 +86,12 @@ pub(crate) struct MirrorReport {
     pub(crate) directory: String,
     pub(crate) received_lsn: Option<u64>,
     pub(crate) applied_lsn: Option<u64>,
+    /// Whether the disk is exactly what `applied_lsn` says.
+    pub(crate) settled: Option<bool>,
+    /// Where the group begins for whose end the mirror waits; none if it waits for none.
+    pub(crate) open_group_lsn: Option<u64>,
+    /// Bytes that are known to differ from the source.
+    pub(crate) different_bytes: Option<u64>,
     pub(crate) waiting_bytes: Option<u64>,
     pub(crate) latency_seconds: Option<f64>,
     pub(crate) rate_bytes_per_second: Option<u64>,
@@ -119,6 +125,8 @@ impl Report {
             && volumes
                 .clone()
                 .all(|v| v.state == State::Running && v.resync.is_none())
-            && mirrors.clone().all(|mirror| mirror.state == State::Running)
+            && mirrors
+                .clone()
+                .all(|m| m.state == State::Running && m.different_bytes.unwrap_or(0) == 0)
     }
 }

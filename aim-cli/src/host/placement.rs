@@ -17,7 +17,10 @@ pub(crate) fn check(config: &Config, graph: &DiskGraph) -> Vec<Problem> {
     for volume in config.volumes.values() {
         let table = format!("[volume.{}]", volume.name);
         let exported = PathBuf::from("/dev/aim").join(&volume.name);
-        let mut folders = vec![("journal", volume.journal.as_path())];
+        let mut folders = vec![
+            ("journal", volume.journal.as_path()),
+            ("state_dir", &config.state_dir),
+        ];
         if let Target::Directory(path) = &volume.target {
             folders.push(("target", path));
         }
@@ -44,6 +47,31 @@ pub(crate) fn check(config: &Config, graph: &DiskGraph) -> Vec<Problem> {
     problems
 }
 
+/// Names what is allowed, and gives something away: a journal and extent maps on one file system
+/// fail together, and then it is not known any more what has to be copied.
+pub(crate) fn warnings(config: &Config, graph: &DiskGraph) -> Vec<Problem> {
+    let state = existing(&config.state_dir).and_then(|path| graph.mounts().under(path));
+    let beside = config.volumes.values().filter(|volume| {
+        let journal = existing(&volume.journal).and_then(|path| graph.mounts().under(path));
+        state.is_some() && journal == state
+    });
+    let warned = beside.map(|volume| {
+        Problem::new(format!(
+            "`journal` {} and `state_dir` {} are on one file system",
+            volume.journal.display(),
+            config.state_dir.display()
+        ))
+        .at(format!("[volume.{}]", volume.name))
+        .hint("where it fails, all of the disk has to be copied after the next power cut; put `state_dir` elsewhere")
+    });
+    warned.collect()
+}
+
+/// The path, or the nearest folder above it that exists.
+fn existing(path: &Path) -> Option<&Path> {
+    path.ancestors().find(|path| path.exists())
+}
+
 fn on_its_disk(
     graph: &DiskGraph,
     table: &str,
@@ -52,8 +80,7 @@ fn on_its_disk(
     disk: &Path,
 ) -> Option<Problem> {
     let disk_store = store_of(disk)?;
-    let existing = folder.ancestors().find(|path| path.exists())?;
-    let under = graph.beneath(existing);
+    let under = graph.beneath(existing(folder)?);
     under.contains(&disk_store).then(|| {
         Problem::new(format!(
             "`{key}` {} lies on the mirrored disk {}",
@@ -124,20 +151,25 @@ mod tests {
             std::fs::write(disk, [0; 4096]).unwrap();
         }
         let file = temp.path().join("aim.toml");
-        let text = format!(
-            "[volume.data]\ndevice = \"{}\"\njournal = \"{}\"\ntarget = \"ssh://a@b/c\"\nkey = \"agent\"\nknown_hosts = \"/k\"\n",
-            image.display(),
-            temp.path().join("not/yet/there").display()
-        );
-        std::fs::write(&file, text).unwrap();
-        let config = load(&file).unwrap();
+        let here = temp.path().join("not/yet/there").display().to_string();
         let graph = host_with_loop(&temp.path().join("sys"), temp.path(), &image);
-        let problems = check(&config, &graph);
-        assert_eq!(problems.len(), 1, "{problems:?}");
-        let shown = problems[0].to_string();
-        assert!(shown.starts_with("error: `journal`"), "{shown}");
-        assert!(shown.contains("lies on the mirrored disk"), "{shown}");
-        let graph = host_with_loop(&temp.path().join("sys"), temp.path(), &other);
-        assert_eq!(check(&config, &graph), []);
+        let elsewhere = host_with_loop(&temp.path().join("sys2"), temp.path(), &other);
+        for (key, journal, state) in [
+            ("journal", here.as_str(), "/proc"),
+            ("state_dir", "/proc", here.as_str()),
+        ] {
+            let text = format!(
+                "state_dir = \"{state}\"\n[volume.data]\ndevice = \"{}\"\njournal = \"{journal}\"\ntarget = \"ssh://a@b/c\"\nkey = \"agent\"\nknown_hosts = \"/k\"\n",
+                image.display(),
+            );
+            std::fs::write(&file, text).unwrap();
+            let config = load(&file).unwrap();
+            let problems = check(&config, &graph);
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            let shown = problems[0].to_string();
+            assert!(shown.starts_with(&format!("error: `{key}`")), "{shown}");
+            assert!(shown.contains("lies on the mirrored disk"), "{shown}");
+            assert_eq!(check(&config, &elsewhere), []);
+        }
     }
 }

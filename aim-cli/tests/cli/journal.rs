@@ -166,3 +166,74 @@ fn apply_refuses_a_damaged_file_and_a_wrong_disk() {
     ])
     .exits(10);
 }
+
+#[test]
+fn groups_and_verify_records_are_shown() {
+    let mut series = Series::new();
+    series.add_group();
+    let more = series.path("more");
+    let rows = aim(&["journal", "ls", text(&more), "--json"])
+        .exits(0)
+        .json();
+    let groups = |at: usize| {
+        let row = &rows[at];
+        (
+            row["open_group_lsn"].as_u64(),
+            row["open_group_at_end_lsn"].as_u64(),
+        )
+    };
+    assert_eq!(
+        [groups(0), groups(1), groups(2)],
+        [(None, Some(10)), (Some(10), None), (None, None)]
+    );
+    aim(&["journal", "ls", text(&more)])
+        .exits(0)
+        .prints("ends in the group of LSN 10");
+    let file = text(&series.files[4]);
+    let all = aim(&["journal", "inspect", file, "--json"]).exits(0).json();
+    assert_eq!(all["header"]["open_group_lsn"], 10);
+    assert_eq!(all["records"][1]["operation"], "verify");
+    assert_eq!(all["records"][1]["digest"].as_str().unwrap().len(), 16);
+    assert_eq!(all["records"][2]["operation"], "group_end");
+    aim(&["journal", "inspect", file])
+        .exits(0)
+        .prints("at its start, of LSN 10");
+    let first = text(&series.files[3]);
+    aim(&["journal", "verify", first])
+        .exits(0)
+        .prints("the group of LSN 10 has no end yet");
+}
+
+#[test]
+fn apply_takes_a_group_whole_and_says_what_differs() {
+    let mut series = Series::new();
+    series.add_group();
+    let disk = series.path("disk.img");
+    let apply = |files: &[PathBuf], more: &[&str]| {
+        let mut arguments = vec!["journal", "apply", "--device", text(&disk), "--json"];
+        arguments.extend(files.iter().map(|file| text(file)));
+        arguments.extend(more);
+        aim(&arguments)
+    };
+    let block = |number: usize| std::fs::read(&disk).unwrap()[number * 512];
+    let done = apply(&series.files[..4], &[]).exits(3).json();
+    assert_eq!((&done["files"], &done["last_file"]), (&3.into(), &3.into()));
+    assert_eq!(done["files_left_out"], 1);
+    assert_eq!(done["open_group_lsn"], 10);
+    assert_eq!((block(3), block(10)), (3, 0));
+    // not from the middle on
+    apply(&series.files[4..], &["--after", "4"])
+        .exits(15)
+        .says("in the group of LSN 10");
+    let rest = &series.files[3..];
+    let told = apply(rest, &["--after", "3", "--dry-run"]).exits(0).json();
+    assert_eq!((&told["files"], &told["verifies"]), (&3.into(), &2.into()));
+    assert_eq!(block(10), 0);
+    let done = apply(rest, &["--after", "3"]).exits(14).json();
+    assert_eq!(
+        (&done["groups"], &done["mismatches"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(done["bytes_mismatched"], 3 * 512);
+    assert_eq!((block(10), block(11)), (10, 10));
+}

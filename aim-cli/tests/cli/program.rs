@@ -50,6 +50,17 @@ impl Ran {
         self
     }
 
+    /// Asserts that stdout holds `text`.
+    #[track_caller]
+    pub(crate) fn prints(self, text: &str) -> Self {
+        assert!(
+            self.stdout.contains(text),
+            "no `{text}` in: {}",
+            self.stdout
+        );
+        self
+    }
+
     /// The one JSON document on stdout.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {

@@ -23,6 +23,8 @@ pub(crate) struct Series {
     volume: VolumeIdentity,
     /// The sealed ones, in order.
     pub(crate) files: Vec<PathBuf>,
+    /// Just behind the last of them.
+    end: Position,
 }
 
 impl Series {
@@ -35,6 +37,7 @@ impl Series {
             folder,
             volume: volume.clone(),
             files: Vec::new(),
+            end: Position::START,
         };
         let mut after = Position::START;
         for number in 1..=3 {
@@ -50,10 +53,6 @@ impl Series {
 
     /// A file that fills block `number` with that number, clears the first block and flushes.
     fn write(&mut self, volume: &VolumeIdentity, after: Position, number: u8) -> Position {
-        let open: Arc<dyn Directory> = HostDirectory::open_or_create(self.path("open")).unwrap();
-        let outgoing: Arc<dyn Directory> =
-            HostDirectory::open_or_create(self.path("outgoing")).unwrap();
-        let mut file = OpenFile::create(&*open, &spec(volume, after)).unwrap();
         let first = after.lsn.next();
         let zeroes = Record {
             kind: Kind::WriteZeroes { unmap: true },
@@ -69,12 +68,47 @@ impl Series {
         };
         let block = [number; 512];
         let all = [write(first, u64::from(number) * 512, &block), zeroes, flush];
-        file.append(&all).unwrap();
+        self.seal(volume, "outgoing", &all)
+    }
+
+    fn seal(&mut self, volume: &VolumeIdentity, folder: &str, all: &[Record<'_>]) -> Position {
+        let path = self.path(folder);
+        let folder: Arc<dyn Directory> = HostDirectory::open_or_create(&path).unwrap();
+        let mut file = OpenFile::create(&*folder, &spec(volume, self.end)).unwrap();
+        file.append(all).unwrap();
         let sealed = file.seal(Timestamp(TIME)).unwrap();
-        sealed.publish(&*open, &*outgoing).unwrap();
-        self.files
-            .push(self.path("outgoing").join(sealed.name.sealed()));
+        sealed.publish(&*folder, &*folder).unwrap();
+        self.files.push(path.join(sealed.name.sealed()));
+        self.end = sealed.position;
         sealed.position
+    }
+
+    /// Adds three files in a folder of their own. The first two are a group that writes the
+    /// tenth and the eleventh block and verifies the tenth; the third verifies the first three
+    /// blocks, and is wrong.
+    pub(crate) fn add_group(&mut self) {
+        let block = [10; 512];
+        let digest = aim_core::format::checksum::payload_checksum(&block);
+        let verify = Kind::Verify { digest };
+        let volume = self.volume.clone();
+        let mark = |lsn, kind, block: u64, blocks: u64| Record {
+            kind,
+            len: ByteLen(blocks * 512),
+            payload: &[],
+            ..write(lsn, block * 512, &[0; 512])
+        };
+        let lsn = |more| Lsn(self.end.lsn.get() + more);
+        let (one, two, three, four) = (lsn(1), lsn(2), lsn(3), lsn(4));
+        let (five, six) = (lsn(5), lsn(6));
+        let begin = mark(one, Kind::GroupBegin { hole: false }, 0, 0);
+        self.seal(&volume, "more", &[begin, write(two, 10 * 512, &block)]);
+        let rest = [
+            write(three, 11 * 512, &block),
+            mark(four, verify, 10, 1),
+            mark(five, Kind::GroupEnd, 0, 0),
+        ];
+        self.seal(&volume, "more", &rest);
+        self.seal(&volume, "more", &[mark(six, verify, 0, 3)]);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

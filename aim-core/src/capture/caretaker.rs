@@ -17,10 +17,11 @@ use std::time::Duration;
 use super::compare::Batch;
 use super::copy::Copy;
 use super::gate::{Group, Inserted, Mode, State};
-use super::interception::Shared;
 use super::record::{Captured, Stage};
+use super::shared::Shared;
 use super::verify::Verify;
 use super::{CaptureConfig, Rates, status};
+use crate::failpoint::{Failpoint, reach};
 use crate::format::Kind;
 use crate::intercept::Landing;
 use crate::request::Request;
@@ -54,7 +55,7 @@ pub(super) struct Caretaker {
     pub(super) verify: Verify,
     /// The extent behind the one that was copied last.
     pub(super) copy_from: usize,
-    /// Not before this time: the disk is to be read no faster.
+    /// Nothing is copied before this time: the disk is to be read no faster.
     pub(super) not_before: Timestamp,
     checkpoint: Option<Checkpoint>,
     last_checkpoint: Timestamp,
@@ -117,6 +118,10 @@ impl Caretaker {
         if is_needed {
             self.retry_unreadable();
         }
+        if group != Group::None {
+            // it would hold up writers until the end of the group
+            self.give_claim_back();
+        }
         match group {
             Group::None if !is_copied => self.begin_group(),
             Group::None => self.verify_step(),
@@ -138,7 +143,7 @@ impl Caretaker {
             if let Some(batch) = self.batch.take() {
                 self.abandon_batch(batch);
             }
-            self.verify.forget_claim();
+            self.give_claim_back();
             self.shared.gate.release();
         }
         had_something
@@ -210,12 +215,13 @@ impl Caretaker {
         inserted
     }
 
-    /// Lets the next read wait, so that `bytes` do not exceed the rate.
-    pub(super) fn pace(&mut self, bytes: u64, rate: Option<ByteLen>) {
-        if let Some(rate) = rate {
-            let seconds = bytes as f64 / (rate.get().max(1)) as f64;
-            self.not_before = self.shared.later(Duration::from_secs_f64(seconds));
-        }
+    /// When the next read may be, so that `bytes` do not exceed the rate.
+    pub(super) fn next_read(&self, bytes: u64, rate: Option<ByteLen>) -> Timestamp {
+        let Some(rate) = rate else {
+            return Timestamp(0);
+        };
+        let seconds = bytes as f64 / (rate.get().max(1)) as f64;
+        self.shared.later(Duration::from_secs_f64(seconds))
     }
 
     /// Syncs the disks. Says whether that went well.
@@ -269,7 +275,7 @@ impl Caretaker {
             let mut state = self.shared.gate.lock();
             (state.extents.next_generation(), state.last())
         };
-        match self.sync_disks() {
+        match self.sync_disks() && reach(Failpoint::CheckpointDisks).is_ok() {
             true => self.checkpoint = Some(Checkpoint { generation, lsn }),
             // what it may have dropped is copied after a power cut only while it stays hot
             false => self.last_checkpoint = self.shared.now(),
@@ -288,13 +294,10 @@ impl Caretaker {
     }
 
     fn rest(&self) -> Duration {
-        let wait = self
-            .not_before
-            .get()
-            .saturating_sub(self.shared.now().get());
-        match wait {
-            0 => REST,
-            wait => REST.min(Duration::from_nanos(wait)),
-        }
+        let now = self.shared.now().get();
+        let waits = [self.not_before, self.verify.not_before];
+        let nanos = waits.map(|time| time.get().saturating_sub(now));
+        let least = nanos.into_iter().filter(|wait| *wait > 0).min();
+        least.map_or(REST, |wait| REST.min(Duration::from_nanos(wait)))
     }
 }

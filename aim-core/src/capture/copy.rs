@@ -107,7 +107,7 @@ impl Caretaker {
         let mut progress = self.shared.progress();
         progress.copied = ByteLen(progress.copied.get() + len);
         drop(progress);
-        self.pace(len, self.rates.resync);
+        self.not_before = self.next_read(len, self.rates.resync);
     }
 
     pub(super) fn piece_bytes(&self) -> u64 {

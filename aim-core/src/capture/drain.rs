@@ -10,14 +10,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::gate::Mode;
-use super::interception::{NotDrained, Shared, Stop, URGENT_BYTES};
+use super::interception::NotDrained;
 use super::record::{Captured, Stage};
 use super::series::Series;
+use super::shared::{Shared, Stop, URGENT_BYTES};
 use super::signal::Rest;
 use super::staged::staged_record;
-use super::{CaptureState, OnFull, SeriesError, status};
+use super::{CaptureState, OnFull, SeriesError, Wanted, status};
 use crate::format::Kind;
-use crate::units::{Lsn, Timestamp};
+use crate::units::{ByteLen, Lsn, Timestamp};
 
 /// Payload bytes taken into one write.
 const BATCH_BYTES: u64 = 1 << 20;
@@ -190,6 +191,7 @@ impl Drain {
                         "the disk failed a {kind:?}: what it holds there will be copied"
                     );
                     self.shared.gate.group_begun(Some(captured.lsn));
+                    self.shared.progress().copied = ByteLen(0);
                     is_in_group = true;
                     Kind::GroupBegin { hole: false }
                 }
@@ -337,12 +339,19 @@ impl Drain {
         }
         // what is known good tells where the loss begins
         self.series.close()?;
+        if self.series.take_damage() {
+            self.shared.want_resync(&[Wanted::All]);
+        }
+        if self.series.open_group() == Lsn(0) {
+            self.shared.progress().copied = ByteLen(0);
+        }
         let gate = &self.shared.gate;
         let first = self.series.last().next();
         let last = gate.last_at_least(first);
+        // also if bridging fails: nothing up to there will ever come through the ring
+        self.next = last.next();
         let was_in_group = self.series.open_group() != Lsn(0);
         self.series.bridge(first.get()..=last.get(), true)?;
-        self.next = last.next();
         gate.make_room(last, self.shared.table.capacity());
         self.shared.durability.resume(last);
         let begin = (!was_in_group).then_some(first);

@@ -1,28 +1,17 @@
 //! The interceptor that captures.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
-use super::durability::Durability;
-use super::gate::{Gate, Group};
-use super::record::{Captured, RecordTable, Stage};
-use super::signal::DrainSignal;
-use super::staging::Staging;
-use super::worker::{Bell, Threads};
-use super::{
-    CaptureState, CaptureStatus, Comparison, ResyncStatus, SourceDisk, StagingConfig, VerifyStatus,
-};
-use crate::clock::Clock;
-use crate::cursor::Position;
+use super::gate::Group;
+use super::record::{Captured, Stage};
+use super::shared::{Shared, Stop};
+use super::worker::Threads;
+use super::{CaptureStatus, Comparison, ResyncStatus, StagingConfig};
 use crate::format::Kind;
 use crate::intercept::{Admission, Interceptor, Landing, LandingWait, Outcome, Ticket, Wait};
 use crate::request::{Operation, Request};
-use crate::units::{ByteLen, Lsn, Timestamp, VolumeId};
-
-/// Undrained bytes at which the drain is woken from its nap.
-pub(super) const URGENT_BYTES: u64 = 256 << 10;
+use crate::units::{ByteLen, Lsn};
 
 /// In the token of a ticket: the bytes of its payload, and above them its lock plus one.
 const LOCK_SHIFT: u32 = 32;
@@ -34,52 +23,6 @@ const LOCK_SHIFT: u32 = 32;
 pub struct Capture {
     pub(super) shared: Arc<Shared>,
     pub(super) threads: Mutex<Option<Threads>>,
-}
-
-/// What front end and workers have in common.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) staging: Staging,
-    pub(super) table: RecordTable,
-    pub(super) gate: Gate,
-    pub(super) durability: Durability,
-    pub(super) signal: DrainSignal,
-    pub(super) keeper_bell: Arc<Bell>,
-    pub(super) caretaker_bell: Arc<Bell>,
-    /// Payload bytes completed and not drained.
-    pub(super) pending_bytes: AtomicU64,
-    pub(super) progress: Mutex<Progress>,
-    pub(super) volume: VolumeId,
-    pub(super) disks: Vec<Arc<dyn SourceDisk>>,
-    pub(super) comparison: Arc<Comparison>,
-    /// Bytes of an extent.
-    pub(super) extent_bytes: u64,
-    pub(super) clock: Box<dyn Clock>,
-    /// Whether keeper and caretaker are to end.
-    pub(super) is_stopping: AtomicBool,
-}
-
-/// What the workers tell, and what they are told.
-#[derive(Debug)]
-pub(super) struct Progress {
-    pub(super) state: CaptureState,
-    pub(super) map_trouble: Option<String>,
-    pub(super) drained: Lsn,
-    pub(super) sealed: Position,
-    pub(super) oldest_unsealed: Option<Timestamp>,
-    pub(super) copied: ByteLen,
-    pub(super) verify: VerifyStatus,
-    pub(super) stop: Stop,
-}
-
-/// Whether the drain is to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    No,
-    /// When everything is in a sealed file.
-    Clean,
-    /// At once, leaving everything as it lies.
-    Abandon,
 }
 
 /// A capture was stopped before everything was in the journal.
@@ -144,7 +87,7 @@ impl Capture {
                 copied: progress.copied,
                 unreadable,
             }),
-            verify: progress.verify,
+            verify: progress.verify.status(),
             map_trouble: progress.map_trouble.clone(),
             hot,
             captured,
@@ -167,27 +110,16 @@ impl Capture {
         self.shared.want_resync(wanted);
     }
 
-    /// Starts a pass of verification over all of the volume, if none is under way: digests of all
-    /// ranges go into the series, and the mirror compares. Returns at once;
-    /// [`CaptureStatus::verify`] tells how it goes.
-    pub fn request_verify(&self) {
-        let total = self
-            .shared
-            .disks
-            .iter()
-            .map(|disk| disk.bytes().get())
-            .sum();
-        let mut progress = self.shared.progress();
-        if !progress.verify.is_running {
-            progress.verify = VerifyStatus {
-                covered: ByteLen(0),
-                total: ByteLen(total),
-                is_running: true,
-                ..progress.verify
-            };
-        }
-        drop(progress);
+    /// Wants a pass of verification over all of the volume: digests of all ranges go into the
+    /// series, and the mirror compares. Returns at once; [`CaptureStatus::verify`] tells how it
+    /// goes.
+    ///
+    /// Gives the number of a pass that begins after this call: once so many
+    /// [`passes`](super::VerifyStatus::passes) are complete, everything was digested since.
+    pub fn request_verify(&self) -> u64 {
+        let pass = self.shared.progress().verify.ask();
         self.shared.caretaker_bell.ring();
+        pass
     }
 
     /// Ends the capture cleanly: everything captured is drained, synced and sealed.
@@ -240,124 +172,6 @@ impl Drop for Capture {
             let _ = threads.keeper.join();
             let _ = threads.caretaker.join();
         }
-    }
-}
-
-impl Shared {
-    pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    /// The time in so long.
-    pub(super) fn later(&self, delay: Duration) -> Timestamp {
-        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
-        Timestamp(self.now().get().saturating_add(nanos))
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::SeqCst)
-    }
-
-    fn stop_helpers(&self) {
-        self.is_stopping.store(true, Ordering::SeqCst);
-        self.caretaker_bell.ring();
-        self.keeper_bell.ring();
-    }
-
-    pub(super) fn want_resync(&self, wanted: &[Wanted]) {
-        {
-            let mut state = self.gate.lock();
-            let extents = &mut state.extents;
-            extents.retry_unreadable();
-            for wanted in wanted {
-                let range = match *wanted {
-                    Wanted::All => 0..extents.count(),
-                    Wanted::Range {
-                        device,
-                        offset,
-                        len,
-                    } => extents.of(&Request {
-                        device,
-                        ..Request::write(offset, len)
-                    }),
-                };
-                extents.need(range);
-            }
-        }
-        self.keeper_bell.ring();
-        self.caretaker_bell.ring();
-    }
-
-    /// The journal can't be used: the disk goes on, and what changes is noted.
-    pub(super) fn start_tracking(&self, reason: &str) {
-        tracing::error!(
-            reason,
-            "capture pauses, the disk goes on: what changes is noted, and will be copied"
-        );
-        // before anything that the ring does not tell
-        self.staging.is_tracking().store(1, Ordering::SeqCst);
-        self.gate.track();
-        self.durability.suspend();
-        self.progress().state = CaptureState::Passthrough {
-            reason: reason.to_owned(),
-        };
-        self.keeper_bell.ring();
-        self.caretaker_bell.ring();
-    }
-
-    /// The journal is used again, from behind `last` on, in the group that begins at `group` if
-    /// that was begun just now.
-    pub(super) fn stop_tracking(&self, last: Lsn, group: Option<Lsn>) {
-        tracing::info!(
-            lsn = last.get(),
-            "capture goes on: what has changed is copied"
-        );
-        self.progress().drained = last;
-        self.gate.capture(group);
-        self.staging.is_tracking().store(0, Ordering::SeqCst);
-        self.keeper_bell.ring();
-        self.caretaker_bell.ring();
-    }
-
-    /// Everything in the ring is in the journal, or noted.
-    pub(super) fn remove_ring(&self) {
-        if let Err(error) = self.staging.remove_file() {
-            tracing::warn!(%error, "removing the drained staging ring");
-        }
-    }
-
-    pub(super) fn not_drained(&self, reason: &str) -> NotDrained {
-        NotDrained {
-            drained: self.progress().drained,
-            captured: self.gate.last(),
-            reason: reason.to_owned(),
-        }
-    }
-
-    /// Enters a transaction whose payload, if it is a write, lies at the start of `landing`.
-    pub(super) fn enter(&self, captured: Captured, landing: Option<&mut Landing>) {
-        let payload = match landing {
-            Some(landing) if captured.kind == Kind::Write => {
-                let len = captured.len.get() as usize;
-                self.staging.freeze(landing, len)
-            }
-            _ => 0,
-        };
-        self.table.enter(&Captured {
-            payload,
-            ..captured
-        });
-    }
-
-    /// Says to the drain that so many bytes are ready for it.
-    pub(super) fn ready(&self, bytes: u64) {
-        let pending = self.pending_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.signal
-            .ready(pending >= URGENT_BYTES || self.durability.is_wanted());
     }
 }
 

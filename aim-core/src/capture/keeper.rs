@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::caretaker::Caretaker;
 use super::extents::{Changes, MapFile, MapState};
 use super::gate::Mode;
-use super::interception::Shared;
+use super::shared::Shared;
 use super::status::with_causes;
+use crate::failpoint::{Failpoint, reach};
 use crate::units::Timestamp;
 
 /// How long it rests where nobody calls it.
@@ -100,7 +101,8 @@ impl Keeper {
     /// journal, but for what is noted as needed. After any error it stays as after a power cut.
     pub(super) fn close(mut self, caretaker: &Caretaker) {
         let tracks = self.shared.gate.lock().mode() == Mode::Track;
-        if tracks || !caretaker.sync_disks() {
+        let is_durable = !tracks && caretaker.sync_disks() && reach(Failpoint::StopSynced).is_ok();
+        if !is_durable {
             // hot stays hot: the next start copies it
             self.store(match tracks {
                 true => MapState::Tracking,

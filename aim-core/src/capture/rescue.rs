@@ -6,6 +6,7 @@
 
 use std::io::{self, IoSlice};
 
+use crate::failpoint::{Failpoint, reach};
 use crate::fs::Directory;
 use crate::journal::{FileName, RecoverError, Recovered, SealedFile, recover};
 use crate::spool::SourceSpool;
@@ -60,6 +61,7 @@ pub(super) fn rescue(
     match file {
         Some(file) => {
             let sealed = file.seal(now)?;
+            reach(Failpoint::RescueSealed).map_err(io_error)?;
             put_back(open, fresh, &text).map_err(io_error)?;
             Ok(Rescued::Sealed(sealed))
         }
@@ -95,11 +97,13 @@ fn copy(from: &dyn Directory, to: &dyn Directory, name: &str) -> io::Result<()> 
         done += piece.len() as u64;
     }
     target.sync_data()?;
-    to.sync()
+    to.sync()?;
+    reach(Failpoint::RescueCopied)
 }
 
 fn put_back(open: &dyn Directory, fresh: &dyn Directory, name: &str) -> io::Result<()> {
     fresh.rename(name, open, name)?;
+    reach(Failpoint::RescueRenamed)?;
     open.sync()?;
     fresh.sync()
 }

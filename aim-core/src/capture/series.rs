@@ -9,13 +9,13 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::rescue::{Rescued, rescue};
 use super::room::{Fill, used_up};
 use super::{JournalPolicy, SealPolicy, SeriesError};
 use crate::clock::Clock;
 use crate::cursor::Position;
+use crate::failpoint::{Failpoint, reach};
 use crate::format::Kind;
-use crate::journal::{FileName, OpenFile, OpenSpec, Record, Recovered, SealedFile, recover};
+use crate::journal::{FileName, OpenFile, OpenSpec, Record, SealedFile};
 use crate::spool::SourceSpool;
 use crate::units::{ByteLen, ByteOffset, Lsn, Timestamp, VolumeId};
 
@@ -27,26 +27,30 @@ const BRIDGE_RECORDS: u64 = 1024;
 /// The journal of a volume from its last sealed file on.
 #[derive(Debug)]
 pub(super) struct Series {
-    spool: SourceSpool,
+    pub(super) spool: SourceSpool,
     policy: SealPolicy,
     journal: JournalPolicy,
-    clock: Box<dyn Clock>,
-    stage: FileStage,
+    pub(super) clock: Box<dyn Clock>,
+    pub(super) stage: FileStage,
     /// The last file that `sealed.cursor` names.
-    sealed: Position,
-    last: Lsn,
-    last_time: Timestamp,
+    pub(super) sealed: Position,
+    pub(super) last: Lsn,
+    pub(super) last_time: Timestamp,
     /// The begin of the group that is open behind `last`; 0 if none is.
-    open_group: Lsn,
+    pub(super) open_group: Lsn,
     /// IOCBs that the next file gets.
     capacity: u32,
     /// When the last file was begun.
     fill: Fill,
+    /// A file that was taken up late could not be read.
+    is_damaged: bool,
 }
 
 /// How far the file behind the last sealed one is.
 #[derive(Debug)]
-enum FileStage {
+pub(super) enum FileStage {
+    /// Nobody knows: `open/` could not be looked at.
+    Unseen,
     /// There is none: nothing was appended since the last one was sealed.
     None,
     /// It takes records; the time of its first one.
@@ -93,6 +97,7 @@ impl Series {
             open_group: sealed.open_group,
             capacity: CAPACITY_MIN,
             fill: Fill::default(),
+            is_damaged: false,
             spool,
             policy,
             journal,
@@ -152,15 +157,21 @@ impl Series {
                 let age = self.clock.now().get().saturating_sub(first.get());
                 Some(self.policy.age.saturating_sub(Duration::from_nanos(age)))
             }
-            FileStage::Unfinished(_) | FileStage::Unsure(_) | FileStage::Sealed(_) => {
-                Some(Duration::ZERO)
-            }
+            FileStage::Unseen
+            | FileStage::Unfinished(_)
+            | FileStage::Unsure(_)
+            | FileStage::Sealed(_) => Some(Duration::ZERO),
         }
     }
 
     /// Seals what is open.
     pub(super) fn close(&mut self) -> Result<(), SeriesError> {
         self.seal()
+    }
+
+    /// Whether records were lost to damage since this was asked last.
+    pub(super) fn take_damage(&mut self) -> bool {
+        std::mem::take(&mut self.is_damaged)
     }
 
     /// Nothing more is appended for now. After any error but a want of room, nobody knows what the
@@ -205,7 +216,13 @@ impl Series {
                 .collect();
             next += self.append(&records)? as u64;
         }
-        self.sync()
+        self.pass(Failpoint::HoleBridged)?;
+        self.sync()?;
+        self.pass(Failpoint::HoleSynced)
+    }
+
+    fn pass(&self, point: Failpoint) -> Result<(), SeriesError> {
+        reach(point).map_err(|source| self.spool_error(source))
     }
 
     pub(super) fn volume(&self) -> VolumeId {
@@ -283,17 +300,18 @@ impl Series {
     }
 
     /// Seals the open file, if there is one, from whatever step it is at.
-    fn seal(&mut self) -> Result<(), SeriesError> {
+    pub(super) fn seal(&mut self) -> Result<(), SeriesError> {
         loop {
             match std::mem::replace(&mut self.stage, FileStage::None) {
                 FileStage::None => return Ok(()),
+                FileStage::Unseen => self.is_damaged |= self.take_up_open_file()?,
                 FileStage::Unfinished(name) => {
                     self.stage = FileStage::Unfinished(name);
                     self.recover(name)?;
                 }
                 FileStage::Unsure(name) => {
                     self.stage = FileStage::Unsure(name);
-                    self.rescue(name)?;
+                    self.is_damaged |= self.rescue(name)?;
                 }
                 FileStage::Open(file, _) => {
                     self.capacity = next_capacity(&file);
@@ -317,7 +335,7 @@ impl Series {
         published.map_err(|source| self.open_error(sealed.name, source))
     }
 
-    fn open_error(&self, name: FileName, source: io::Error) -> SeriesError {
+    pub(super) fn open_error(&self, name: FileName, source: io::Error) -> SeriesError {
         let folder = self.spool.open_folder().path();
         SeriesError::Io {
             folder,
@@ -331,104 +349,6 @@ impl Series {
             folder: self.spool.root().path(),
             name: "the journal".to_owned(),
             source,
-        }
-    }
-
-    /// Takes up what the one before left in `open/`. Says whether records were lost to damage.
-    fn take_up_open_file(&mut self) -> Result<bool, SeriesError> {
-        let folder = self.spool.open_folder().clone();
-        let mut is_damaged = false;
-        let listed = folder.list().map_err(|source| SeriesError::Io {
-            folder: folder.path(),
-            name: ".".to_owned(),
-            source,
-        })?;
-        for text in listed {
-            let name = FileName::parse_open(&text).ok();
-            let expected = name.filter(|name| {
-                name.volume == self.volume()
-                    && name.epoch == self.spool.identity().epoch
-                    && (name.number == self.sealed.file || name.number == self.sealed.file.next())
-            });
-            let Some(name) = expected else {
-                return Err(self.stray(text));
-            };
-            match name.number == self.sealed.file {
-                // its content is durable, and must be just what the cursor says
-                true => {
-                    self.stage = FileStage::Unfinished(name);
-                    self.recover(name)?;
-                }
-                false => {
-                    self.stage = FileStage::Unsure(name);
-                    is_damaged |= self.rescue(name)?;
-                }
-            }
-            self.seal()?;
-        }
-        Ok(is_damaged)
-    }
-
-    /// Reads an open file again: to be appended to and sealed, already sealed, or empty.
-    fn recover(&mut self, name: FileName) -> Result<(), SeriesError> {
-        let folder = self.spool.open_folder().clone();
-        self.stage = match recover(&*folder, name)? {
-            Recovered::Open(file) if file.follows() == (self.sealed.lsn, self.sealed.digest) => {
-                self.last = file.last_lsn();
-                self.open_group = file.open_group();
-                let created = file.created();
-                FileStage::Open(file, created)
-            }
-            Recovered::Sealed(file)
-                if file.position == self.sealed || file.position.lsn > self.sealed.lsn =>
-            {
-                self.take(file)
-            }
-            Recovered::Empty if name.number > self.sealed.file => {
-                let removed = folder.remove(&name.open()).and_then(|()| folder.sync());
-                removed.map_err(|source| self.open_error(name, source))?;
-                FileStage::None
-            }
-            _ => return Err(self.stray(name.open())),
-        };
-        Ok(())
-    }
-
-    /// Brings an open file into safety. Says whether it was damaged, and its records are lost.
-    fn rescue(&mut self, name: FileName) -> Result<bool, SeriesError> {
-        let rescued = rescue(&self.spool, name, self.clock.now())?;
-        let (stage, is_damaged) = match rescued {
-            Rescued::Sealed(file) if file.position.lsn > self.sealed.lsn => {
-                (self.take(file), false)
-            }
-            Rescued::Sealed(_) => return Err(self.stray(name.open())),
-            Rescued::Empty => (FileStage::None, false),
-            Rescued::Damaged(error) => {
-                tracing::error!(%error, "set aside: what it held has to be copied from the disk");
-                (FileStage::None, true)
-            }
-        };
-        if matches!(stage, FileStage::None) {
-            self.last = self.sealed.lsn;
-            self.open_group = self.sealed.open_group;
-        }
-        self.stage = stage;
-        Ok(is_damaged)
-    }
-
-    fn take(&mut self, file: SealedFile) -> FileStage {
-        self.last = file.position.lsn;
-        self.open_group = file.position.open_group;
-        self.last_time = self.last_time.max(file.last_time);
-        FileStage::Sealed(file)
-    }
-
-    fn stray(&self, name: String) -> SeriesError {
-        let (folder, sealed) = (self.spool.open_folder().path(), self.sealed);
-        SeriesError::Stray {
-            folder,
-            name,
-            sealed,
         }
     }
 }

@@ -188,6 +188,9 @@ impl Staging {
         let start = self.base.as_ptr();
         // SAFETY: the ring is mapped up to there, and not handed out to anyone yet.
         unsafe { start.write_bytes(0, PAGE + self.config.table_bytes()) };
+        // until a start has noted what has to be copied, the next one must not think that this
+        // ring tells it
+        self.is_tracking().store(1, Ordering::SeqCst);
         place.copy_from_slice(&header);
         false
     }

@@ -17,16 +17,17 @@ use super::drain::Drain;
 use super::durability::Durability;
 use super::extents::{Extents, Loaded, MapError, MapFile, MapState};
 use super::gate::Gate;
-use super::interception::{Progress, Shared, Stop};
 use super::keeper::Keeper;
 use super::record::RecordTable;
 use super::series::{Series, TakenUp};
+use super::shared::{Progress, Shared, Stop};
 use super::signal::DrainSignal;
 use super::staging::Staging;
+use super::verify::Passes;
 use super::worker::{Threads, Workers};
 use super::{
     Capture, CaptureConfig, CaptureState, Comparison, SeriesError, SourceDisk, StagingConfig,
-    VerifyStatus, leftover, status,
+    leftover, status,
 };
 use crate::clock::Clock;
 use crate::request::Request;
@@ -125,8 +126,9 @@ impl Capture {
         let (staging, table, is_trusted) = open_ring(&config.staging, &series)?;
         let mut begin = Beginning::new(&spool, loaded, taken_up);
         begin.take_up(&mut series, &staging, &table, is_trusted);
-        table.clear();
         let keeper_map = begin.store(&spool)?;
+        // a start that ends before finds the ring as it was
+        table.clear();
         let group = begin.open_group(&mut series);
         let trouble = begin.trouble.take();
         let shared = Arc::new(share(begin, &series, staging, table, disks, clock));
@@ -323,7 +325,7 @@ fn share(
             sealed: series.sealed(),
             oldest_unsealed: None,
             copied: ByteLen(0),
-            verify: VerifyStatus::default(),
+            verify: Passes::default(),
             stop: Stop::No,
         }),
         disks,

@@ -38,6 +38,10 @@ pub struct VerifyStatus {
     /// Bytes of the volume whose digests have gone into the series, in the present pass or in
     /// the one that ended last.
     pub covered: ByteLen,
+    /// Bytes that this pass has left out: they can't be read.
+    pub skipped: ByteLen,
+    /// Bytes that the last complete pass has left out.
+    pub last_skipped: ByteLen,
     /// Bytes of the volume.
     pub total: ByteLen,
     /// Passes that were completed since the start.

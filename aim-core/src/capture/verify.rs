@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
+use super::VerifyStatus;
 use super::caretaker::Caretaker;
 use super::gate::{Group, Inserted};
 use crate::format::Kind;
 use crate::format::checksum::payload_checksum;
 use crate::request::Request;
-use crate::units::{ByteLen, ByteOffset, Timestamp};
+use crate::units::{ByteLen, ByteOffset, Lsn, Timestamp};
 
 /// Bytes that one digest covers.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -24,9 +25,39 @@ pub(super) struct Verify {
     device: usize,
     offset: u64,
     has_claim: bool,
+    /// Not before this time: the disk is to be read no faster.
+    pub(super) not_before: Timestamp,
+    buffer: Vec<u8>,
+}
+
+/// How far verification is, and what it was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Passes {
+    status: VerifyStatus,
+    /// Up to this pass they were asked for.
+    wanted: u64,
     /// Whether nobody asked for this pass: then it takes all the time that it has.
     is_scrub: bool,
-    buffer: Vec<u8>,
+}
+
+impl Passes {
+    /// Asks for a pass all of which is yet to come, and gives its number.
+    pub(super) fn ask(&mut self) -> u64 {
+        let has_begun = self.status.is_running && !self.is_scrub;
+        self.wanted = self.status.passes + 1 + u64::from(has_begun);
+        self.wanted
+    }
+
+    pub(super) fn status(&self) -> VerifyStatus {
+        VerifyStatus {
+            is_running: self.status.is_running || self.is_wanted(),
+            ..self.status
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.wanted > self.status.passes
+    }
 }
 
 impl Verify {
@@ -37,7 +68,7 @@ impl Verify {
             device: 0,
             offset: 0,
             has_claim: false,
-            is_scrub: false,
+            not_before: Timestamp(0),
             buffer: Vec::new(),
         }
     }
@@ -45,30 +76,14 @@ impl Verify {
     pub(super) fn has_claim(&self) -> bool {
         self.has_claim
     }
-
-    pub(super) fn forget_claim(&mut self) {
-        self.has_claim = false;
-    }
-
-    fn start_over(&mut self) {
-        self.is_scrub = false;
-        self.device = 0;
-        self.offset = 0;
-    }
 }
 
 impl Caretaker {
     /// Digests the next piece, if a pass is under way or due. Says whether it came further.
     pub(super) fn verify_step(&mut self) -> bool {
         let now = self.shared.now();
-        if now < self.not_before {
+        if !self.has_pass(now) || now < self.verify.not_before {
             return false;
-        }
-        if !self.shared.progress().verify.is_running {
-            if self.verify.every.is_none() || now < self.verify.next_pass {
-                return false;
-            }
-            self.start_pass(now);
         }
         let Some(piece) = self.next_piece() else {
             self.end_pass();
@@ -78,56 +93,99 @@ impl Caretaker {
         if !self.shared.gate.claim(&piece, &self.waker) {
             return false;
         }
+        // while a group is open, or nothing is captured, this piece has to wait
+        let mut must_wait = true;
         let digest = self.digest(&piece);
         let inserted = digest.map(|digest| {
             self.insert(Kind::Verify { digest }, &piece, None, |state| {
+                must_wait = state.group() != Group::None || !state.is_copied();
                 let range = state.extents.of(&piece);
-                state.group() == Group::None && !state.extents.any_needed(range)
+                !must_wait && !state.extents.any_needed(range)
             })
         });
-        match inserted {
+        let lsn = match inserted {
             Ok(Inserted::Full) => return false,
-            Ok(Inserted::At(lsn)) => self.shared.progress().verify.last = lsn,
-            // a group has begun, or this is being copied: it comes again in the next pass
-            Ok(Inserted::Refused) => {}
+            Ok(Inserted::At(lsn)) => Some(lsn),
+            Ok(Inserted::Refused) => None,
             Err(error) => {
                 tracing::error!(offset = piece.offset.get(), %error, "the disk can't be verified");
+                must_wait = false;
+                None
             }
+        };
+        self.give_claim_back();
+        if lsn.is_some() || !must_wait {
+            self.go_on(piece.len.get(), lsn);
         }
-        self.verify.has_claim = false;
-        self.shared.gate.release();
-        self.go_on(piece.len.get());
         true
     }
 
-    fn start_pass(&mut self, now: Timestamp) {
+    /// Whether a pass is under way. Starts one that is due or was asked for; the latter does not
+    /// wait for one that nobody asked for, as it takes care of the same.
+    fn has_pass(&mut self, now: Timestamp) -> bool {
+        let (is_running, is_scrub, is_wanted) = {
+            let passes = &self.shared.progress().verify;
+            (
+                passes.status.is_running,
+                passes.is_scrub,
+                passes.is_wanted(),
+            )
+        };
+        if is_wanted && (!is_running || is_scrub) {
+            self.start_pass(now, false);
+        } else if !is_running {
+            if self.verify.every.is_none() || now < self.verify.next_pass {
+                return false;
+            }
+            self.start_pass(now, true);
+        }
+        true
+    }
+
+    fn start_pass(&mut self, now: Timestamp, is_scrub: bool) {
         let total = self
             .shared
             .disks
             .iter()
             .map(|disk| disk.bytes().get())
             .sum();
-        self.verify.is_scrub = true;
+        self.give_claim_back();
+        self.verify.device = 0;
+        self.verify.offset = 0;
+        self.verify.not_before = now;
         if let Some(every) = self.verify.every {
             let nanos = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
             self.verify.next_pass = Timestamp(now.get().saturating_add(nanos));
         }
-        let mut progress = self.shared.progress();
-        progress.verify.covered = ByteLen(0);
-        progress.verify.total = ByteLen(total);
-        progress.verify.is_running = true;
+        let passes = &mut self.shared.progress().verify;
+        passes.is_scrub = is_scrub;
+        passes.status = VerifyStatus {
+            covered: ByteLen(0),
+            skipped: ByteLen(0),
+            total: ByteLen(total),
+            is_running: true,
+            ..passes.status
+        };
     }
 
     fn end_pass(&mut self) {
-        self.verify.start_over();
-        let mut progress = self.shared.progress();
-        progress.verify.is_running = false;
-        progress.verify.passes += 1;
+        let status = &mut self.shared.progress().verify.status;
+        status.is_running = false;
+        status.passes += 1;
+        status.last_skipped = status.skipped;
         tracing::info!(
-            bytes = progress.verify.total.get(),
-            last_lsn = progress.verify.last.get(),
+            bytes = status.covered.get(),
+            skipped = status.skipped.get(),
+            last_lsn = status.last.get(),
             "a pass of verification is in the series"
         );
+    }
+
+    /// Lets go of the range that was to be digested next.
+    pub(super) fn give_claim_back(&mut self) {
+        if std::mem::take(&mut self.verify.has_claim) {
+            self.shared.gate.release();
+        }
     }
 
     fn next_piece(&mut self) -> Option<Request> {
@@ -141,22 +199,32 @@ impl Caretaker {
         })
     }
 
-    fn go_on(&mut self, len: u64) {
+    /// The piece is done: it has a digest of this LSN, or none.
+    fn go_on(&mut self, len: u64, lsn: Option<Lsn>) {
         self.verify.offset += len;
         if self.verify.offset == self.shared.disks[self.verify.device].bytes().get() {
             self.verify.device += 1;
             self.verify.offset = 0;
         }
-        let mut progress = self.shared.progress();
-        progress.verify.covered = ByteLen(progress.verify.covered.get() + len);
-        let total = progress.verify.total;
-        drop(progress);
-        let every = self.verify.every.filter(|_| self.verify.is_scrub);
+        let (total, is_scrub) = {
+            let passes = &mut self.shared.progress().verify;
+            let status = &mut passes.status;
+            match lsn {
+                Some(lsn) => {
+                    status.covered.0 += len;
+                    status.last = lsn;
+                }
+                None => status.skipped.0 += len,
+            }
+            (status.total, passes.is_scrub)
+        };
+        let every = self.verify.every.filter(|_| is_scrub);
         let spread = every.map(|every| {
             let seconds = every.as_secs_f64().max(1.0);
             ByteLen((total.get() as f64 / seconds).ceil() as u64)
         });
-        self.pace(len, self.rates.verify.or(spread));
+        let rate = self.rates.verify.or(spread);
+        self.verify.not_before = self.next_read(len, rate);
     }
 
     fn digest(&mut self, piece: &Request) -> std::io::Result<u64> {
@@ -164,5 +232,27 @@ impl Caretaker {
         let disk = &self.shared.disks[usize::from(piece.device)];
         disk.read_at(piece.offset, &mut self.verify.buffer)?;
         Ok(payload_checksum(&self.verify.buffer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_that_is_asked_for_begins_behind_the_question() {
+        let mut passes = Passes::default();
+        assert!(!passes.status().is_running);
+        assert_eq!((passes.ask(), passes.ask()), (1, 1), "it has not begun yet");
+        assert!(passes.status().is_running);
+        passes.status.is_running = true;
+        assert_eq!(passes.ask(), 2, "a part of it is done already");
+        passes.status.passes = 1;
+        assert!(passes.is_wanted());
+        passes.is_scrub = true;
+        assert_eq!(passes.ask(), 2, "it takes the place of a scrub");
+        passes.status.passes = 2;
+        passes.status.is_running = false;
+        assert!(!passes.status().is_running);
     }
 }

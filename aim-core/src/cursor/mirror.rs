@@ -102,7 +102,8 @@ pub struct MirrorCursorFile {
 #[derive(Debug)]
 struct State {
     cursor: MirrorCursor,
-    /// The file may hold a later cursor: storing one failed.
+    /// What the file holds may not be durable, or later than this: storing a cursor failed, or it
+    /// is not known how that ended in an earlier process.
     is_unsure: bool,
 }
 
@@ -114,14 +115,12 @@ impl MirrorCursorFile {
     /// [`StateError`] if it is damaged; [`StateError::Volume`] if it belongs to another volume.
     pub fn open(directory: Arc<dyn Directory>, volume: VolumeId) -> Result<Self, StateError> {
         let stored = MirrorCursor::load(&*directory)?;
+        let is_unsure = stored.is_some();
         let cursor = stored.unwrap_or_else(|| MirrorCursor::new(volume));
         require_volume(MirrorCursor::NAME, cursor.volume, volume)?;
         Ok(Self {
             directory,
-            state: Mutex::new(State {
-                cursor,
-                is_unsure: false,
-            }),
+            state: Mutex::new(State { cursor, is_unsure }),
         })
     }
 
@@ -130,12 +129,12 @@ impl MirrorCursorFile {
         &self.directory
     }
 
-    /// The cursor as it is stored.
+    /// The cursor as it is stored; durably, once [`update`](Self::update) was called.
     pub fn get(&self) -> MirrorCursor {
         self.lock().cursor
     }
 
-    /// Changes the cursor; the change is durable when this returns.
+    /// Changes the cursor, or not; what it gives is durable when this returns.
     ///
     /// # Errors
     ///

@@ -35,6 +35,28 @@ points! {
     /// It has its name, and the folder is not synced.
     StateRenamed = "state.renamed",
 
+    /// Sectors of the extent map are written, and not synced.
+    MapWritten = "map.written",
+    /// They are synced, and nobody who waits for it has been told.
+    MapSynced = "map.synced",
+    /// The ring says that it does not tell everything; transactions are still captured.
+    TrackingNoted = "tracking.noted",
+    /// Records that bridge a hole are in the journal, and not synced.
+    HoleBridged = "hole.bridged",
+    /// They are synced, and transactions are not captured yet.
+    HoleSynced = "hole.synced",
+    /// Disks are synced to cool extents; the journal is not.
+    CheckpointDisks = "checkpoint.disks",
+    /// Disk and journal are synced at a stop; the extent map does not say so.
+    StopSynced = "stop.synced",
+
+    /// An open file whose content is unknown is copied to a fresh one, durably.
+    RescueCopied = "rescue.copied",
+    /// The fresh one is sealed, and not in the place of the old one.
+    RescueSealed = "rescue.sealed",
+    /// It is, and no folder is synced.
+    RescueRenamed = "rescue.renamed",
+
     /// An open journal file has its header, and nothing is synced.
     OpenCreated = "open.created",
     /// Its header is synced, its name is not.

@@ -37,10 +37,8 @@ impl SealedFile {
     pub fn publish(&self, open: &dyn Directory, outgoing: &dyn Directory) -> io::Result<()> {
         let moved = open.rename(&self.name.open(), outgoing, &self.name.sealed());
         match moved {
-            // moved already, perhaps not yet durably
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                outgoing.open(&self.name.sealed(), false)?;
-            }
+            // moved already, perhaps not yet durably; and perhaps shipped and removed since
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other?,
         }
         reach(Failpoint::SealRenamed)?;

@@ -41,7 +41,7 @@ impl Progress {
     }
 
     /// Compares a range with its verify record, where everything before it and nothing behind it
-    /// has been done. What can't be read is different too.
+    /// has been done to the range. What can't be read is different too.
     ///
     /// Where the devices may be ahead of the record it proves nothing: then it is only counted.
     pub(super) fn compare(&mut self, device: &dyn BlockDevice, iocb: &Iocb, digest: u64) {

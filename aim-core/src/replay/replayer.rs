@@ -95,6 +95,11 @@ impl Replay {
         self.cursor.get()
     }
 
+    /// The mirror's devices, in the volume's order.
+    pub fn devices(&self) -> &[Arc<dyn BlockDevice>] {
+        &self.devices
+    }
+
     /// Where the devices are known to differ from the source as of what is applied.
     pub fn differences(&self) -> &Differences {
         &self.differences
@@ -322,8 +327,8 @@ impl Replay {
                 Kind::WriteZeroes { unmap } => self.zero(iocb, unmap)?,
                 Kind::Discard => self.zero(iocb, true)?,
                 Kind::Flush => self.batch.drain(&self.devices)?,
+                // nothing that is gathered lies in its range
                 Kind::Verify { digest } => {
-                    self.batch.drain(&self.devices)?;
                     progress.compare(self.device_of(iocb)?.1, iocb, digest);
                 }
                 Kind::Void | Kind::GroupBegin { .. } | Kind::GroupEnd => {}

@@ -19,6 +19,9 @@ use crate::coordinator::{Backoff, Signal, Trouble, watch};
 pub struct ApplyOptions {
     /// Between two looks into `incoming/` where no notice of the file system comes.
     pub poll: Duration,
+    /// How long a file in `incoming/` that is wrong must stay as it is before it is set aside: a
+    /// mover may still be writing it. It takes two looks in any case.
+    pub settle: Duration,
     /// Before the second try of something that failed.
     pub first_retry: Duration,
     /// The longest between two tries.
@@ -29,6 +32,7 @@ impl Default for ApplyOptions {
     fn default() -> Self {
         Self {
             poll: Duration::from_secs(5),
+            settle: Duration::from_secs(10),
             first_retry: Duration::from_millis(500),
             last_retry: Duration::from_secs(60),
         }
@@ -55,7 +59,7 @@ impl Applier {
         devices: Vec<Arc<dyn BlockDevice>>,
         options: ApplyOptions,
     ) -> Result<Self, ApplyError> {
-        let Steps { mirror, mut replay } = Steps::new(spool, devices)?;
+        let Steps { mirror, mut replay } = Steps::new(spool, devices, options.settle)?;
         let mut applier = Self {
             mirror: Arc::clone(&mirror),
             threads: Vec::new(),
@@ -68,6 +72,9 @@ impl Applier {
             go_round(&receiver, &receiver.arrived, options, RECEIVING, step);
         })?;
         applier.spawn("aim-apply", move || {
+            // questions of the source arrive there
+            let root = mirror.spool.root().path();
+            let _watcher = watch(&root, &mirror.received);
             let step = || mirror.apply_next(&mut replay);
             go_round(&mirror, &mirror.received, options, APPLYING, step);
         })?;
@@ -100,7 +107,8 @@ impl Applier {
         self.mirror.arrived.hint();
     }
 
-    /// Asks it to stop, without waiting. A file that is being applied is finished first.
+    /// Asks it to stop, without waiting. A file that is being applied is finished first; a run of
+    /// several is given up between two files, and done again after the next start.
     pub fn request_stop(&self) {
         self.mirror.arrived.stop();
         self.mirror.received.stop();

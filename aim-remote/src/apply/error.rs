@@ -11,6 +11,9 @@ use crate::transport::Remedy;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {
+    /// The source can't be told what the mirror holds.
+    #[error("the source can't be told what the mirror holds: {0}")]
+    Answer(#[source] std::io::Error),
     /// The cursor can't be stored.
     #[error("how far the mirror is can't be stored")]
     Cursor(#[source] StateError),
@@ -32,6 +35,14 @@ pub enum ApplyError {
         /// Which one.
         name: String,
         /// What the system said.
+        source: std::io::Error,
+    },
+    /// An arrived file that is no good one can't be looked at.
+    #[error("{name} can't be read: {source}")]
+    Suspect {
+        /// Its name.
+        name: String,
+        /// What the file system said.
         source: std::io::Error,
     },
     /// An arrived file can't be read.

@@ -1,16 +1,19 @@
 //! Receiving: from a file that lies in `incoming/` to one that the source may delete.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use aim_core::cursor::{MirrorCursorFile, Position};
+use aim_core::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use aim_core::failpoint::{Failpoint, reach};
-use aim_core::journal::{FileName, ReadError, VerifiedFile};
-use aim_core::spool::{MirrorSpool, WaitingFile};
+use aim_core::journal::{FileName, ReadError, VerifiedFile, check_link, check_volume};
+use aim_core::replay::{Replay, Run};
+use aim_core::spool::{Listing, MirrorSpool, WaitingFile};
 use aim_core::units::FileNumber;
 
 use super::ApplyError;
 use super::status::Shared;
+use super::suspect::{Look, Suspects};
 use crate::coordinator::{Signal, chain};
 
 /// Verified files that are kept for the applier, so that it need not verify them again: each
@@ -23,8 +26,14 @@ pub(super) struct Mirror {
     pub(super) spool: MirrorSpool,
     pub(super) cursor: Arc<MirrorCursorFile>,
     pub(super) shared: Shared,
-    /// Files that were received a moment ago, in order.
+    /// Files that were received a moment ago, in order. Those of a group are not kept: they wait
+    /// for its end, and are verified again when it has come.
     ready: Mutex<VecDeque<VerifiedFile>>,
+    /// The run that waits for the end of its group.
+    planned: Mutex<Option<Run>>,
+    suspects: Mutex<Suspects>,
+    /// How long a file that is wrong must stay as it is before it is set aside.
+    settle: Duration,
     setting_aside: Mutex<()>,
     /// Wakes the receiver.
     pub(super) arrived: Arc<Signal>,
@@ -33,12 +42,15 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
-    pub(super) fn new(spool: MirrorSpool, cursor: Arc<MirrorCursorFile>) -> Self {
+    pub(super) fn new(spool: MirrorSpool, cursor: Arc<MirrorCursorFile>, settle: Duration) -> Self {
         Self {
             spool,
             cursor,
             shared: Shared::default(),
             ready: Mutex::default(),
+            planned: Mutex::default(),
+            suspects: Mutex::default(),
+            settle,
             setting_aside: Mutex::default(),
             arrived: Arc::default(),
             received: Arc::default(),
@@ -48,10 +60,11 @@ impl Mirror {
     /// Looks at everything that lies in `incoming/`.
     pub(super) fn receive(&self) -> Result<(), ApplyError> {
         let listing = self.spool.incoming()?;
+        self.forget_suspects(&listing);
         for name in &listing.strangers {
             // what other programs are still writing has a name that begins with a dot
             if !name.starts_with('.') {
-                self.set_aside(name, "its name is not that of a journal file")?;
+                self.suspect(name, "its name is not that of a journal file")?;
             }
         }
         for file in &listing.files {
@@ -82,7 +95,8 @@ impl Mirror {
         }
         let verified = match self.open(name) {
             Ok(verified) => verified,
-            Err(Unfit::Damaged(reason)) => return self.set_aside(&name.sealed(), &reason),
+            Err(Unfit::Damaged(reason)) => return self.suspect(&name.sealed(), &reason),
+            Err(Unfit::Misnamed(reason)) => return self.set_aside(&name.sealed(), &reason),
             Err(Unfit::Gone) => return Ok(()),
             Err(Unfit::Failed(error)) => return Err(error),
         };
@@ -104,31 +118,23 @@ impl Mirror {
         stored.map_err(ApplyError::Cursor)?;
         pass(Failpoint::ReceiveCursor, name)?;
         tracing::debug!(file = %name, "received");
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if ready.len() < READY_FILES_MAX {
-            ready.push_back(verified);
+        if !before.is_in_group() && !position.is_in_group() {
+            let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            if ready.len() < READY_FILES_MAX {
+                ready.push_back(verified);
+            }
         }
-        drop(ready);
         self.received.hint();
         Ok(())
     }
 
-    /// Whether a verified file is the one that follows `before`.
+    /// Whether a verified file is the one that follows `before`. Its name says that it is of the
+    /// volume's epoch.
     fn fits(&self, file: &VerifiedFile, before: Position) -> Result<(), String> {
         let header = file.header();
-        if header.volume != *self.spool.identity() {
-            return Err("it is for other devices than those of this mirror".to_owned());
-        }
-        if header.previous != before.digest {
-            return Err(format!("it does not follow {before}: the digests differ"));
-        }
-        if header.first_lsn != before.lsn.next() {
-            let (found, expected) = (header.first_lsn, before.lsn.next());
-            return Err(format!(
-                "it begins with LSN {found}, but {expected} comes next"
-            ));
-        }
-        Ok(())
+        check_volume(self.spool.identity(), header)
+            .and_then(|()| check_link(&before, header))
+            .map_err(|error| format!("it does not follow {before}: {error}"))
     }
 
     /// Whoever brought the file may not have synced it. Says whether it is durable now.
@@ -151,7 +157,7 @@ impl Mirror {
     }
 
     /// Opens an arrived file and checks every byte of it.
-    pub(super) fn open(&self, name: FileName) -> Result<VerifiedFile, Unfit> {
+    fn open(&self, name: FileName) -> Result<VerifiedFile, Unfit> {
         let file = match self.spool.incoming_folder().open(&name.sealed(), false) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Unfit::Gone),
@@ -162,7 +168,7 @@ impl Mirror {
         };
         match VerifiedFile::open(file) {
             Ok(file) if file.name() == name => Ok(file),
-            Ok(file) => Err(Unfit::Damaged(format!("inside it is {}", file.name()))),
+            Ok(file) => Err(Unfit::Misnamed(format!("inside it is {}", file.name()))),
             Err(source) if source.is_damage() => Err(Unfit::Damaged(chain(&source))),
             Err(source) => Err(Unfit::Failed(ApplyError::Unreadable { name, source })),
         }
@@ -177,6 +183,54 @@ impl Mirror {
             }
         }
         None
+    }
+
+    /// The run that was kept, if it still is one behind what is applied and received.
+    pub(super) fn planned(&self, replay: &Replay, cursor: &MirrorCursor) -> Run {
+        let kept = self.lock_planned().take();
+        let still_holds =
+            |run: &Run| run.start() == cursor.applied && run.reached().file <= cursor.received.file;
+        kept.filter(still_holds)
+            .unwrap_or_else(|| replay.start_run())
+    }
+
+    pub(super) fn keep_planned(&self, run: Run) {
+        *self.lock_planned() = Some(run);
+    }
+
+    fn lock_planned(&self) -> MutexGuard<'_, Option<Run>> {
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets a file aside that is wrong, unless it may still be being written.
+    fn suspect(&self, name: &str, reason: &str) -> Result<(), ApplyError> {
+        let opened = self.spool.incoming_folder().open(name, false);
+        let look = match opened.and_then(|file| Look::at(&*file)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            look => look.map_err(|source| ApplyError::Suspect {
+                name: name.to_owned(),
+                source,
+            })?,
+        };
+        let is_wrong =
+            self.lock_suspects()
+                .is_wrong_for_good(name, look, Instant::now(), self.settle);
+        if is_wrong {
+            return self.set_aside(name, reason);
+        }
+        self.shared.note_unfinished(name, reason);
+        Ok(())
+    }
+
+    fn forget_suspects(&self, listing: &Listing) {
+        let files = listing.files.iter().map(|file| file.name.sealed());
+        let names: HashSet<String> = files.chain(listing.strangers.iter().cloned()).collect();
+        self.lock_suspects().retain(|name| names.contains(name));
+        self.shared.lock().unfinished = None;
+    }
+
+    fn lock_suspects(&self) -> MutexGuard<'_, Suspects> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Moves a file to `rejected/`, if it is there.
@@ -216,9 +270,11 @@ impl Mirror {
 
 /// Why an arrived file is not used.
 #[derive(Debug)]
-pub(super) enum Unfit {
-    /// Its bytes are wrong; it is to be set aside.
+enum Unfit {
+    /// Its bytes are wrong.
     Damaged(String),
+    /// It is whole, and another one than its name says.
+    Misnamed(String),
     /// It is not there.
     Gone,
     /// It can't be told.

@@ -1,82 +1,172 @@
 //! Applying what has been received.
 
-use aim_core::cursor::MirrorCursor;
+use aim_core::cursor::{MirrorCursor, Position};
 use aim_core::failpoint::Failpoint;
-use aim_core::journal::{FileName, VerifiedFile};
-use aim_core::replay::{Replay, ReplayError};
+use aim_core::journal::{FileName, ParsedFile, ReadError};
+use aim_core::replay::{Replay, ReplayError, Run};
+use aim_core::units::FileNumber;
 
 use super::ApplyError;
-use super::receive::{Mirror, Unfit, pass};
+use super::receive::{Mirror, pass};
 use crate::coordinator::chain;
 
 impl Mirror {
-    /// Applies the file that comes next, if it has been received. Says whether there was one.
+    /// Applies the run that comes next, if all of its files have been received: one file, or the
+    /// files of a group. Says whether something was done.
     pub(super) fn apply_next(&self, replay: &mut Replay) -> Result<bool, ApplyError> {
-        let cursor = self.cursor.get();
+        // what was found at the start may not be durable, and what it covers is about to go
+        let cursor = self.cursor.update(|_| {}).map_err(ApplyError::Cursor)?;
         // also what was applied before a crash and not yet removed
         self.spool.remove_applied(cursor.applied)?;
-        if cursor.received.file <= cursor.applied.file {
-            return Ok(false);
+        let mut run = self.planned(replay, &cursor);
+        if let Err(fault) = self.plan(replay, &mut run, &cursor) {
+            return self.mend(&run, fault);
         }
-        let name = self.next_name(&cursor);
-        let file = match self.take_ready(name.number) {
-            Some(file) => file,
-            None => match self.open(name) {
-                Ok(file) => file,
-                Err(Unfit::Damaged(reason)) => return self.take_back(name, Some(&reason)),
-                Err(Unfit::Gone) => return self.take_back(name, None),
-                Err(Unfit::Failed(error)) => return Err(error),
-            },
-        };
-        match replay.apply(&file) {
-            Ok(_) => self.note_applied(&file),
-            Err(error) if is_at_fault(&error) => {
-                drop(file);
-                return self.take_back(name, Some(&chain(&error)));
-            }
-            Err(error) => return Err(error.into()),
+        self.shared.note_run(&run);
+        if !run.is_complete() {
+            self.keep_planned(run);
+            return self.answer(replay);
         }
-        self.spool.remove_applied(self.cursor.get().applied)?;
+        match self.apply_run(replay, &run) {
+            Ok(()) => {}
+            Err(ReplayError::Stopped) => return Ok(false),
+            Err(error) => return self.mend(&run, Fault::of(error, &run)),
+        }
+        let applied = self.cursor.get().applied;
+        tracing::debug!(files = run.files().len(), %applied, "applied");
+        self.shared.note_differences(replay.differences());
+        self.shared.note_run(&replay.start_run());
+        self.spool.remove_applied(applied)?;
         self.note_waiting()?;
         Ok(true)
     }
 
-    fn next_name(&self, cursor: &MirrorCursor) -> FileName {
+    /// Adds files to the run until it is complete, or all that were received are in it. Only
+    /// headers are read.
+    fn plan(&self, replay: &Replay, run: &mut Run, cursor: &MirrorCursor) -> Result<(), Fault> {
+        while !run.is_complete() && run.reached().file < cursor.received.file {
+            let number = run.reached().file.next();
+            let added = self
+                .parse(number)
+                .and_then(|file| replay.extend_run(run, &file));
+            added.map_err(|error| Fault { number, error })?;
+        }
+        Ok(())
+    }
+
+    fn apply_run(&self, replay: &mut Replay, run: &Run) -> Result<(), ReplayError> {
+        if let [only] = run.files()
+            && let Some(file) = self.take_ready(only.file)
+            // it may have been sent again since
+            && file.position() == *only
+        {
+            replay.apply_run(&[&file])?;
+            self.shared.lock().applied_bytes += file.bytes().get();
+            return Ok(());
+        }
+        // each of several files is opened twice
+        let times = (run.files().len() as u64).min(2);
+        let mut open = |number| {
+            if self.received.is_stopped() {
+                return Err(ReplayError::Stopped);
+            }
+            let file = self.parse(number)?;
+            self.shared.lock().applied_bytes += file.len().get() / times;
+            Ok(file)
+        };
+        replay.apply_files(run, &mut open).map(drop)
+    }
+
+    /// Opens a file that was received.
+    fn parse(&self, number: FileNumber) -> Result<ParsedFile, ReplayError> {
+        let name = self.name_of(number).sealed();
+        let opened = self.spool.incoming_folder().open(&name, false);
+        let opened = opened.map_err(|source| ReadError::Io { at: 0, source });
+        let parsed = opened.and_then(ParsedFile::open);
+        parsed.map_err(|source| ReplayError::Read {
+            file: number,
+            source,
+        })
+    }
+
+    fn name_of(&self, number: FileNumber) -> FileName {
         let identity = self.spool.identity();
         FileName {
             volume: identity.id,
             epoch: identity.epoch,
-            number: cursor.applied.file.next(),
+            number,
         }
     }
 
-    fn note_applied(&self, file: &VerifiedFile) {
-        tracing::debug!(file = %file.name(), "applied");
-        self.shared.lock().applied_bytes += file.bytes().get();
-    }
-
-    /// A file that was received can't be used after all: sets it aside with the reason, if it is
-    /// there, and takes the receipt back, so that the source sends it again if it has it.
-    fn take_back(&self, name: FileName, reason: Option<&str>) -> Result<bool, ApplyError> {
-        // the receipt first: a stop in between leaves a file that the receiver sets aside
-        let stored = self
-            .cursor
-            .update(|cursor| cursor.received = cursor.applied);
+    /// Deals with a file that was received and can't be used after all: takes the receipt back,
+    /// so that the source sends it again if it has it. What came before it stays received.
+    ///
+    /// A damaged one is left to the receiver: it may be being written anew at this moment. One that
+    /// is whole and does not belong here is set aside.
+    fn mend(&self, run: &Run, fault: Fault) -> Result<bool, ApplyError> {
+        let name = self.name_of(fault.number);
+        let is_gone = fault.is_gone();
+        if !is_gone && !fault.lies_in_file() {
+            return Err(fault.error.into());
+        }
+        tracing::warn!(file = %name, error = %fault.error, "a received file can't be applied");
+        let before = position_before(run, fault.number);
+        let stored = self.cursor.update(|cursor| cursor.received = before);
         stored.map_err(ApplyError::Cursor)?;
         pass(Failpoint::ReceiptWithdrawn, name)?;
-        match reason {
-            Some(reason) => self.set_aside(&name.sealed(), reason)?,
-            None => return Err(ApplyError::Missing { name }),
+        // the receipt first: a stop in between leaves a file that the receiver looks at again
+        if is_gone {
+            return Err(ApplyError::Missing { name });
+        }
+        if fault.error.is_refusal() {
+            self.set_aside(&name.sealed(), &chain(&fault.error))?;
         }
         self.arrived.hint();
         Ok(true)
     }
 }
 
-/// Whether an error lies in the bytes of the file, and not in this host.
-fn is_at_fault(error: &ReplayError) -> bool {
-    match error {
-        ReplayError::Read { source, .. } => source.is_damage(),
-        error => error.is_refusal(),
+/// The place just before a file of the run, or before the one that comes next behind it.
+fn position_before(run: &Run, number: FileNumber) -> Position {
+    let before = run.files().iter().rev().find(|file| file.file < number);
+    before.copied().unwrap_or_else(|| run.start())
+}
+
+/// What is wrong, and with which file of a run.
+struct Fault {
+    number: FileNumber,
+    error: ReplayError,
+}
+
+impl Fault {
+    /// Where an error does not name the file, it is taken for one of the last.
+    fn of(error: ReplayError, run: &Run) -> Self {
+        let number = match &error {
+            ReplayError::Read { file, .. } | ReplayError::Link { file, .. } => *file,
+            ReplayError::OutOfRange { lsn, .. } => {
+                let holds = |file: &&Position| file.lsn >= *lsn;
+                run.files()
+                    .iter()
+                    .find(holds)
+                    .copied()
+                    .unwrap_or_default()
+                    .file
+            }
+            _ => run.reached().file,
+        };
+        Self { number, error }
+    }
+
+    fn is_gone(&self) -> bool {
+        matches!(&self.error, ReplayError::Read { source: ReadError::Io { source, .. }, .. }
+            if source.kind() == std::io::ErrorKind::NotFound)
+    }
+
+    /// Whether it lies in the bytes of the file, and not in this host.
+    fn lies_in_file(&self) -> bool {
+        match &self.error {
+            ReplayError::Read { source, .. } => source.is_damage(),
+            error => error.is_refusal(),
+        }
     }
 }

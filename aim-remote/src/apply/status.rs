@@ -4,7 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use aim_core::cursor::{MirrorCursor, MirrorCursorFile, Position};
-use aim_core::units::{FileNumber, Timestamp};
+use aim_core::replay::{Differences, Run};
+use aim_core::units::{FileNumber, Lsn, Timestamp};
 
 use super::ApplyError;
 use crate::coordinator::{Rate, Trouble};
@@ -27,6 +28,12 @@ pub struct ApplyStatus {
     pub waiting_bytes: u64,
     /// The file that comes next, where later ones have arrived before it.
     pub missing: Option<FileNumber>,
+    /// Where the group begins for whose end the mirror waits; until then it stays before it.
+    pub open_group: Option<Lsn>,
+    /// Files of it that have been received, and wait for the end.
+    pub group_files: u64,
+    /// Where the devices are known to differ from the source.
+    pub differences: Differences,
     /// Bytes of journal files that were applied since the start.
     pub applied_bytes: u64,
     /// Average over the last ten seconds.
@@ -35,16 +42,18 @@ pub struct ApplyStatus {
     pub rejected_files: u64,
     /// The last of them.
     pub last_rejected: Option<Rejected>,
+    /// A file in `incoming/` that is wrong, and is set aside if it stays so.
+    pub unfinished: Option<Rejected>,
     /// What is in the way of receiving.
     pub receive_trouble: Option<Trouble<ApplyError>>,
     /// What is in the way of applying.
     pub apply_trouble: Option<Trouble<ApplyError>>,
 }
 
-/// A file that was set aside.
+/// A file that was set aside, or will be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
-    /// Its name in `rejected/`.
+    /// Its name in `rejected/`, or where it still is.
     pub name: String,
     /// Why.
     pub reason: String,
@@ -59,9 +68,13 @@ pub(super) struct Inner {
     pub(super) waiting_files: u64,
     pub(super) waiting_bytes: u64,
     pub(super) missing: Option<FileNumber>,
+    pub(super) open_group: Option<Lsn>,
+    pub(super) group_files: u64,
+    differences: Option<Differences>,
     pub(super) applied_bytes: u64,
     pub(super) rejected_files: u64,
     pub(super) last_rejected: Option<Rejected>,
+    pub(super) unfinished: Option<Rejected>,
     pub(super) receive_trouble: Option<Trouble<ApplyError>>,
     pub(super) apply_trouble: Option<Trouble<ApplyError>>,
     rate: Rate,
@@ -78,6 +91,30 @@ impl Shared {
         inner.last_rejected = Some(Rejected { name, reason });
     }
 
+    pub(super) fn note_unfinished(&self, name: &str, reason: &str) {
+        self.lock().unfinished = Some(Rejected {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// Says what the applier waits for.
+    pub(super) fn note_run(&self, run: &Run) {
+        let mut inner = self.lock();
+        inner.open_group = run.waits_in_group();
+        inner.group_files = match inner.open_group {
+            Some(_) => run.files().len() as u64,
+            None => 0,
+        };
+    }
+
+    pub(super) fn note_differences(&self, differences: &Differences) {
+        let mut inner = self.lock();
+        if inner.differences.as_ref() != Some(differences) {
+            inner.differences = Some(differences.clone());
+        }
+    }
+
     pub(super) fn snapshot(&self, cursor: &MirrorCursorFile) -> ApplyStatus {
         let cursor: MirrorCursor = cursor.get();
         let mut inner = self.lock();
@@ -90,10 +127,15 @@ impl Shared {
             waiting_files: inner.waiting_files,
             waiting_bytes: inner.waiting_bytes,
             missing: inner.missing,
+            open_group: inner.open_group,
+            group_files: inner.group_files,
+            differences: (inner.differences.clone())
+                .unwrap_or_else(|| Differences::new(cursor.volume)),
             applied_bytes,
             bytes_per_second: inner.rate.sample(Instant::now(), applied_bytes),
             rejected_files: inner.rejected_files,
             last_rejected: inner.last_rejected.clone(),
+            unfinished: inner.unfinished.clone(),
             receive_trouble: inner.receive_trouble.clone(),
             apply_trouble: inner.apply_trouble.clone(),
         }

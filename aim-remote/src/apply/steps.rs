@@ -1,6 +1,7 @@
 //! The steps of the coordinator one by one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aim_core::device::BlockDevice;
 use aim_core::replay::Replay;
@@ -19,16 +20,22 @@ pub struct Steps {
 
 impl Steps {
     /// Takes up what arrives in `spool`, for `devices`, which are those of the volume in its
-    /// order. Nothing is done yet.
+    /// order. Nothing is done yet. A file that is wrong must stay as it is for `settle`, and two
+    /// looks, before it is set aside.
     ///
     /// # Errors
     ///
     /// If the cursor can't be read or the devices don't fit.
-    pub fn new(spool: MirrorSpool, devices: Vec<Arc<dyn BlockDevice>>) -> Result<Self, ApplyError> {
+    pub fn new(
+        spool: MirrorSpool,
+        devices: Vec<Arc<dyn BlockDevice>>,
+        settle: Duration,
+    ) -> Result<Self, ApplyError> {
         let cursor = Arc::new(spool.cursor()?);
         let identity = spool.identity().clone();
         let replay = Replay::new(identity, devices, Arc::clone(&cursor))?;
-        let mirror = Arc::new(Mirror::new(spool, cursor));
+        let mirror = Arc::new(Mirror::new(spool, cursor, settle));
+        mirror.shared.note_differences(replay.differences());
         Ok(Self { mirror, replay })
     }
 

@@ -1,7 +1,11 @@
 //! What the mirror host takes, and what it sets aside.
 
 use std::fs;
+use std::time::Duration;
 
+use aim_core::device::BlockDevice;
+use aim_core::format::Kind;
+use aim_core::units::{ByteLen, ByteOffset};
 use aim_remote::apply::Applier;
 use aim_tests::Series;
 
@@ -76,7 +80,7 @@ fn what_is_cut_altered_or_foreign_is_set_aside() {
     });
     let bytes = other.folder().read_small(&file.name.sealed(), 1 << 30);
     site.deliver_bytes(file.name, &bytes.unwrap());
-    wait_until_rejected(&site, &applier, &file.name.sealed(), "digests differ");
+    wait_until_rejected(&site, &applier, &file.name.sealed(), "with digest");
     // no journal file at all; what another program is still writing is left alone
     fs::write(site.incoming(".hidden"), b"x").unwrap();
     fs::write(site.incoming("README"), b"x").unwrap();
@@ -168,4 +172,159 @@ fn a_device_that_does_not_fit_is_refused() {
         aim_remote::apply::ApplyOptions::default(),
     );
     assert!(refused.unwrap_err().to_string().contains("bytes"));
+}
+
+/// A mirror at the first file, which has received the first two of three files of a group.
+fn in_the_middle_of_a_group(seed: u64) -> (Site, Applier) {
+    let mut site = Site::new(seed);
+    site.seal(1);
+    site.seal_in_group(2);
+    let applier = site.apply();
+    site.files.iter().for_each(|file| site.deliver(file));
+    eventually("all but the end is received", || {
+        applier.status().received == site.sealed() && applier.status().group_files == 2
+    });
+    (site, applier)
+}
+
+#[test]
+fn a_mirror_stays_before_a_group_until_all_of_it_is_received() {
+    let (mut site, applier) = in_the_middle_of_a_group(26);
+    let status = applier.status();
+    let begin = site.files[1].position.open_group;
+    assert_eq!((status.open_group, status.group_files), (Some(begin), 2));
+    assert_eq!(status.applied, site.files[0].position);
+    assert!(status.is_settled && status.apply_trouble.is_none());
+    assert!(site.device.content() == site.files[0].devices[0]);
+    // the source need not keep it
+    let shipper = site.ship();
+    eventually("the source has removed it", || {
+        site.source().outgoing().unwrap().files.is_empty()
+    });
+    // nor does it take a restart to go on
+    applier.stop();
+    let applier = site.apply();
+    eventually("it knows where it was", || {
+        applier.status().group_files == 2
+    });
+    assert!(site.device.content() == site.files[0].devices[0]);
+    site.seal(1);
+    site.wait_until_equal(&shipper, &applier);
+    let status = applier.status();
+    assert_eq!((status.open_group, status.group_files), (None, 0));
+    assert_eq!(status.differences.mismatches(), 0);
+}
+
+#[test]
+fn a_damaged_file_of_a_group_is_found_before_the_mirror_is_touched() {
+    let (mut site, applier) = in_the_middle_of_a_group(27);
+    let damaged = site.files[2].name;
+    let mut bytes = site.bytes(&site.files[2]);
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    site.deliver_bytes(damaged, &bytes);
+    site.seal(1);
+    site.deliver(&site.files[3]);
+    wait_until_rejected(&site, &applier, &damaged.sealed(), "checksum");
+    eventually("what came before it stays received", || {
+        let status = applier.status();
+        status.received == site.files[1].position && status.missing == Some(damaged.number)
+    });
+    let status = applier.status();
+    assert_eq!(status.applied, site.files[0].position);
+    assert!(status.is_settled, "the mirror was touched");
+    assert!(site.device.content() == site.files[0].devices[0]);
+    // the source still has it
+    let shipper = site.ship();
+    site.wait_until_equal(&shipper, &applier);
+}
+
+#[test]
+fn a_group_whose_file_is_gone_is_not_begun() {
+    let (mut site, applier) = in_the_middle_of_a_group(28);
+    let gone = site.files[1].name;
+    fs::remove_file(site.incoming(&gone.sealed())).unwrap();
+    site.seal(1);
+    site.deliver(&site.files[3]);
+    eventually("it is missed", || {
+        let status = applier.status();
+        status.received == site.files[0].position && status.missing == Some(gone.number)
+    });
+    assert!(applier.status().is_settled);
+    assert!(site.device.content() == site.files[0].devices[0]);
+    site.deliver(&site.files[1]);
+    site.wait_until_applied(&applier);
+}
+
+#[test]
+fn what_differs_is_told_until_it_is_mended_and_over_a_restart() {
+    let mut site = Site::new(29);
+    let verify = Kind::Verify { digest: 0 };
+    let first = site.series.next_file_of(&[(Kind::Write, 0, 8192)]);
+    site.add(first);
+    let applier = site.apply();
+    site.deliver(&site.files[0]);
+    site.wait_until_applied(&applier);
+    assert!(applier.status().differences.is_empty());
+    site.device.write(ByteOffset(1024), &[0xee; 512]).unwrap();
+    let second = site
+        .series
+        .next_file_of(&[(verify, 0, 4096), (verify, 4096, 4096)]);
+    site.add(second);
+    site.deliver(&site.files[1]);
+    eventually("it is told", || {
+        applier.status().differences.bytes() == ByteLen(4096)
+    });
+    applier.stop();
+    let applier = site.apply();
+    assert_eq!(applier.status().differences.bytes(), ByteLen(4096));
+    let third = site
+        .series
+        .next_file_of(&[(Kind::Write, 512, 1024), (verify, 0, 8192)]);
+    site.add(third);
+    site.deliver(&site.files[2]);
+    site.wait_until_applied(&applier);
+    eventually("it is mended", || applier.status().differences.is_empty());
+}
+
+#[test]
+fn a_mover_may_write_under_the_final_name() {
+    let mut site = Site::new(30);
+    site.seal(2);
+    // longer than any test
+    let applier = site.apply_settling(Duration::from_secs(3600));
+    let name = site.files[0].name.sealed();
+    let bytes = site.bytes(&site.files[0]);
+    for part in [1000, 5000, bytes.len() - 1] {
+        fs::write(site.incoming(&name), &bytes[..part]).unwrap();
+        eventually("it is seen that it is not whole", || {
+            let unfinished = applier.status().unfinished;
+            unfinished.is_some_and(|file| file.name == name)
+        });
+    }
+    // of the right length, and with a hole in it
+    let mut holed = bytes.clone();
+    holed[bytes.len() - 512..].fill(0);
+    fs::write(site.incoming(&name), &holed).unwrap();
+    eventually("that is seen too", || {
+        let unfinished = applier.status().unfinished;
+        unfinished.is_some_and(|file| file.reason.contains("checksum"))
+    });
+    fs::write(site.incoming(&name), &bytes).unwrap();
+    // and a name of its own, which it has not changed yet
+    let last = site.files[1].name.sealed();
+    fs::write(site.incoming(&format!("{last}.copying")), b"x").unwrap();
+    let copied = site.bytes(&site.files[1]);
+    fs::write(site.incoming(&format!("{last}.copying")), copied).unwrap();
+    eventually("it is seen", || applier.status().unfinished.is_some());
+    fs::rename(
+        site.incoming(&format!("{last}.copying")),
+        site.incoming(&last),
+    )
+    .unwrap();
+    site.wait_until_applied(&applier);
+    assert_eq!(applier.status().rejected_files, 0);
+    eventually("nothing is left to say", || {
+        applier.status().unfinished.is_none()
+    });
 }

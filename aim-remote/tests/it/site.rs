@@ -62,13 +62,26 @@ impl Site {
     pub(crate) fn seal(&mut self, files: usize) {
         for _ in 0..files {
             let file = self.series.next_file(40);
-            self.source().set_sealed(file.position).unwrap();
-            let open = self.journal.path().join("open").join(file.name.open());
-            fs::write(&open, self.bytes(&file)).unwrap();
-            fs::rename(open, self.outgoing(&file)).unwrap();
-            self.expected.clone_from(&file.devices[0]);
-            self.files.push(file);
+            self.add(file);
         }
+    }
+
+    /// Seals files that end in a group.
+    pub(crate) fn seal_in_group(&mut self, files: usize) {
+        for _ in 0..files {
+            let file = self.series.next_file_in_group(40);
+            self.add(file);
+        }
+    }
+
+    /// Seals a file of the series.
+    pub(crate) fn add(&mut self, file: SeriesFile) {
+        self.source().set_sealed(file.position).unwrap();
+        let open = self.journal.path().join("open").join(file.name.open());
+        fs::write(&open, self.bytes(&file)).unwrap();
+        fs::rename(open, self.outgoing(&file)).unwrap();
+        self.expected.clone_from(&file.devices[0]);
+        self.files.push(file);
     }
 
     pub(crate) fn bytes(&self, file: &SeriesFile) -> Vec<u8> {
@@ -117,7 +130,13 @@ impl Site {
     }
 
     pub(crate) fn apply(&self) -> Applier {
+        self.apply_settling(Duration::ZERO)
+    }
+
+    /// An applier that sets wrong files aside when they have stayed the same for so long.
+    pub(crate) fn apply_settling(&self, settle: Duration) -> Applier {
         let options = ApplyOptions {
+            settle,
             poll: Duration::from_millis(50),
             first_retry: Duration::from_millis(10),
             last_retry: Duration::from_millis(100),

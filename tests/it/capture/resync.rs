@@ -87,6 +87,10 @@ fn what_can_not_be_read_is_said_and_holds_up_nothing() {
         (resync.unreadable.get(), resync.needed.get())
     };
     wait_until(|| unreadable() == (EXTENT, EXTENT));
+    let pass = mirrored.capture().request_verify();
+    wait_until(|| mirrored.capture().status().verify.passes >= pass);
+    let skipped = mirrored.capture().status().verify.last_skipped;
+    assert_eq!(skipped, ByteLen(SIZE as u64), "one digest is for all of it");
     device.fails_reads.store(false, Ordering::Relaxed);
     let at = Wanted::Range {
         device: 0,

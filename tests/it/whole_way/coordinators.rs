@@ -15,7 +15,7 @@ use aim_core::identity::VolumeIdentity;
 use aim_core::spool::{MirrorSpool, SourceSpool};
 use aim_core::units::{ByteLen, ByteOffset};
 use aim_remote::apply::{Applier, ApplyOptions};
-use aim_remote::ship::{ShipOptions, Shipper};
+use aim_remote::ship::{Rounds, ShipOptions, Shipper};
 use aim_remote::transport::LocalTransport;
 use aim_tests::Rng;
 
@@ -66,6 +66,7 @@ impl Hosts {
                 bytes: ByteLen(256 << 10),
                 age: Duration::from_millis(20),
             },
+            compare: true,
             ..CaptureConfig::new(StagingConfig::anonymous(4, REQUEST_MAX))
         };
         let disk = Arc::new(FileDevice::open_exclusive(self.path("source.img")).unwrap());
@@ -74,25 +75,37 @@ impl Hosts {
         MirroredDevice::new(disk, capture)
     }
 
-    fn start_shipper(&self) -> Shipper {
-        let options = ShipOptions {
-            poll: Duration::from_millis(10),
-            idle_poll: Duration::from_millis(10),
-            first_retry: Duration::from_millis(10),
-            last_retry: Duration::from_millis(100),
-        };
+    /// Ships, and carries what this capture asks.
+    fn start_shipper_of(&self, mirrored: &MirroredDevice<Arc<FileDevice>>) -> Shipper {
         let transport = LocalTransport::new(self.path("mirror"));
-        Shipper::start(self.source_spool(), transport, options).unwrap()
+        let rounds = Rounds::new(self.source_spool(), transport);
+        let rounds = rounds.comparing(mirrored.capture().comparison());
+        Shipper::go_round(rounds, ship_options()).unwrap()
+    }
+
+    fn start_shipper(&self) -> Shipper {
+        let transport = LocalTransport::new(self.path("mirror"));
+        Shipper::start(self.source_spool(), transport, ship_options()).unwrap()
     }
 
     fn start_applier(&self) -> Applier {
         let options = ApplyOptions {
+            settle: Duration::ZERO,
             poll: Duration::from_millis(10),
             first_retry: Duration::from_millis(10),
             last_retry: Duration::from_millis(100),
         };
         let disk = FileDevice::open_exclusive(self.path("mirror.img")).unwrap();
         Applier::start(self.mirror_spool(), vec![Arc::new(disk)], options).unwrap()
+    }
+}
+
+fn ship_options() -> ShipOptions {
+    ShipOptions {
+        poll: Duration::from_millis(10),
+        idle_poll: Duration::from_millis(10),
+        first_retry: Duration::from_millis(10),
+        last_retry: Duration::from_millis(100),
     }
 }
 
@@ -204,4 +217,31 @@ fn a_file_damaged_on_the_way_is_set_aside_and_sent_again() {
     applier.stop();
     assert_same(&hosts.path("source.img"), &hosts.path("mirror.img"));
     assert_eq!(hosts.mirror_spool().rejected().unwrap().files.len(), 1);
+}
+
+/// The mirror host tells what it holds, and only what differs is sent.
+#[test]
+fn a_first_copy_sends_what_differs() {
+    let hosts = Hosts::new();
+    let mut content = vec![0; SIZE as usize];
+    Rng::new(3).fill(&mut content);
+    std::fs::write(hosts.path("source.img"), &content).unwrap();
+    for place in [70_000, 2_000_000, 2_100_000] {
+        content[place] ^= 1;
+    }
+    std::fs::write(hosts.path("mirror.img"), &content).unwrap();
+    let journal = HostDirectory::open(hosts.path("journal")).unwrap();
+    ExtentMap::create(&*journal, &hosts.identity, Initial::Unknown, None).unwrap();
+
+    let mirrored = hosts.start_source();
+    let (shipper, applier) = (hosts.start_shipper_of(&mirrored), hosts.start_applier());
+    wait_until("the copy", || mirrored.capture().status().resync.is_none());
+    mirrored.stop().unwrap();
+    let sealed = hosts.source_spool().sealed().unwrap();
+    wait_until("the series to drain", || applier.status().applied == sealed);
+    let sent = shipper.status().sent_bytes;
+    assert!(sent < 100_000, "{sent} bytes were sent for three blocks");
+    shipper.stop();
+    applier.stop();
+    assert_same(&hosts.path("source.img"), &hosts.path("mirror.img"));
 }

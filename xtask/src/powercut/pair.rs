@@ -75,7 +75,7 @@ impl Pair {
         }
         self.recover(plan)?;
         self.compare()?;
-        self.source.shell("bash $SCRIPTS/run-source.sh", PATIENCE)?;
+        self.source.shell("bash $SCRIPTS/run.sh source", PATIENCE)?;
         Ok(())
     }
 
@@ -238,10 +238,11 @@ impl Pair {
     /// While the source is off: what the mirror holds, durably, is a past of the source. To a file
     /// system that is a disk after a power cut: its own journal must make it clean.
     fn check_mirror(&mut self) -> Result<(), Failure> {
-        let wait = "$AIM wait data --timeout 100s --config $SITE/mirror.toml";
-        self.mirror.shell(wait, PATIENCE)?;
+        // stopped, it is between two files; running, it may be in one
+        self.mirror.shell("bash $SCRIPTS/stop.sh", PATIENCE)?;
         let copy = self.site.path().join("mirror-past.img");
         fs::copy(self.mirror.disk().path(), &copy).map_err(Trouble::from)?;
+        let started = self.mirror.ask("bash $SCRIPTS/run.sh mirror")?;
         for words in [&["-y", "-E", "journal_only"][..], &["-f", "-n"]] {
             let output = Command::new("e2fsck")
                 .args(words)
@@ -258,14 +259,14 @@ impl Pair {
             }
         }
         fs::remove_file(&copy).map_err(Trouble::from)?;
+        self.mirror.answer(&started, PATIENCE)?;
         Ok(())
     }
 
     /// Stops the source in order and compares: its disk as it reads, the mirror's as it is durable.
     fn compare(&mut self) -> Result<(), Failure> {
         let uncertain = busy(&self.status(Host::Source)?, "uncertain");
-        self.source
-            .shell("bash $SCRIPTS/stop-source.sh", PATIENCE)?;
+        self.source.shell("bash $SCRIPTS/stop.sh", PATIENCE)?;
         let mut source = vec![0; self.source.disk().size() as usize];
         self.source
             .disk()

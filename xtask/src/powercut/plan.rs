@@ -96,7 +96,7 @@ impl Blow {
         let request = skewed(rng, 0..most);
         let mut cuts = || [Cut::random(rng), Cut::random(rng)];
         let (first, second) = (cuts(), cuts());
-        let again = rng.chance(3).then(|| (skewed(rng, 0..6), second));
+        let again = rng.chance(3).then(|| (skewed(rng, 0..8), second));
         Self {
             host,
             request,

@@ -13,7 +13,7 @@ use crate::failure::Outcome;
 
 /// Runs the command.
 pub(crate) fn init(args: &InitArgs, out: &Output) -> Outcome {
-    let config = checked(&args.config.config)?;
+    let config = checked(&args.config.config)?.warned();
     let report = match config.entry(&args.name)? {
         Entry::Volume(volume) => source::init(volume, args)?,
         Entry::Mirror(mirror) => mirror::init(mirror, args)?,

@@ -96,28 +96,33 @@ pub(super) fn stage(path: &Path) -> Option<Stage> {
     }
 }
 
-/// Opens a file for reading.
-pub(super) fn open(path: &Path) -> Outcome<Arc<dyn DirFile>> {
+/// Opens a file and reads its header; the error names no file.
+pub(super) fn open_plainly(path: &Path) -> Result<ParsedFile, ReadError> {
+    let opened = open(path);
+    ParsedFile::open(opened.map_err(|source| ReadError::Io { at: 0, source })?)
+}
+
+fn open(path: &Path) -> std::io::Result<Arc<dyn DirFile>> {
     let parent = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
         None => Path::new("/"),
     };
     let name = path.file_name().and_then(|name| name.to_str());
-    let opened = match name {
-        Some(name) => HostDirectory::open(parent).and_then(|folder| folder.open(name, false)),
+    match name {
+        Some(name) => HostDirectory::open(parent)?.open(name, false),
         None => Err(std::io::ErrorKind::InvalidInput.into()),
-    };
-    opened.map_err(|error| {
-        Problem::new("can't open the file")
-            .at(path.display())
-            .io(&error)
-    })
+    }
 }
 
 /// Opens a file and reads its header.
 pub(super) fn parse(path: &Path) -> Outcome<ParsedFile> {
-    ParsedFile::open(open(path)?).map_err(|error| refused(path, &error))
+    let file = open(path).map_err(|error| {
+        Problem::new("can't open the file")
+            .at(path.display())
+            .io(&error)
+    })?;
+    ParsedFile::open(file).map_err(|error| refused(path, &error))
 }
 
 /// Opens a file and checks every byte.

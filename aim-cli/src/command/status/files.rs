@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use aim_core::cursor::{MirrorCursor, SealedCursor};
+use aim_core::cursor::{MirrorCursor, Position, SealedCursor};
 use aim_core::fs::{Directory, HostDirectory};
 use aim_core::identity::{MirrorIdentity, VolumeIdentity};
+use aim_core::replay::Differences;
 use aim_core::state_file::StateFile;
+use aim_core::units::VolumeId;
 
 use crate::config::{Config, MirrorConfig, Target, VolumeConfig};
-use crate::daemon::{MirrorReport, Report, VolumeReport};
+use crate::daemon::{MirrorReport, Report, VolumeReport, difference_message};
 use crate::failure::Outcome;
 use crate::state;
 
@@ -62,12 +64,20 @@ fn read_mirror(config: &MirrorConfig, report: &mut MirrorReport) -> Result<(), S
     report.received_lsn = Some(cursor.map_or(0, |cursor| cursor.received.lsn.get()));
     report.applied_lsn = Some(cursor.map_or(0, |cursor| cursor.applied.lsn.get()));
     report.waiting_bytes = Some(bytes_in(&config.directory.join("incoming")));
+    report.settled = Some(cursor.is_none_or(|cursor| cursor.is_settled()));
+    let received = cursor.map(|cursor| cursor.received);
+    report.open_group_lsn = received
+        .filter(Position::is_in_group)
+        .map(|received| received.open_group.get());
+    let found = plain(state::load::<Differences>(&*directory))?;
+    let found = found.unwrap_or_else(|| Differences::new(VolumeId::default()));
+    report.different_bytes = Some(found.bytes().get());
     match cursor {
         Some(cursor) if !cursor.is_settled() => Err(format!(
             "an apply was interrupted: the disk is whole again only after `aim run` (it may have been touched up to LSN {})",
-            cursor.intent
+            cursor.intent.lsn
         )),
-        _ => Ok(()),
+        _ => difference_message(&found).map_or(Ok(()), Err),
     }
 }
 

@@ -78,6 +78,13 @@ fn render_mirror(mirror: &MirrorReport, text: &mut String) {
             ("rate", rate(mirror.rate_bytes_per_second)),
         ],
     );
+    let group = mirror
+        .open_group_lsn
+        .map(|lsn| format!("of LSN {lsn}: the mirror stays before it until all of it is there"));
+    note(text, "group", group.as_deref());
+    let different = mirror.different_bytes.filter(|bytes| *bytes > 0);
+    let different = different.map(|bytes| Size(bytes).to_string());
+    note(text, "different", different.as_deref());
     note(text, "last error", mirror.last_error.as_deref());
 }
 
@@ -124,6 +131,27 @@ fn unknown() -> String {
 mod tests {
     use super::*;
     use crate::daemon::State;
+
+    #[test]
+    fn a_mirror_says_what_it_waits_for_and_where_it_differs() {
+        let report = Report {
+            mirrors: vec![MirrorReport {
+                name: "data".to_owned(),
+                device: "/dev/vdb".to_owned(),
+                applied_lsn: Some(780),
+                open_group_lsn: Some(781),
+                different_bytes: Some(65536),
+                ..MirrorReport::default()
+            }],
+            ..Report::default()
+        };
+        let text = render(&report);
+        assert!(
+            text.contains("\n  group: of LSN 781: the mirror stays"),
+            "{text}"
+        );
+        assert!(text.contains("\n  different: 64 KiB\n"), "{text}");
+    }
 
     #[test]
     fn a_volume_fills_three_lines() {

@@ -9,10 +9,14 @@
 //! After a power cut every hot extent is needed. That is what allows disk and journal to be
 //! written side by side: whichever of the two lost a write, the extent is copied.
 
+mod facts;
 mod map_file;
+mod map_header;
 mod sector;
 mod table;
 
+pub use facts::MapFacts;
 pub use map_file::{ExtentMap, Initial, MapError};
-pub(super) use map_file::{Loaded, MapFile, MapState};
+pub(super) use map_file::{Loaded, MapFile};
+pub(super) use map_header::MapState;
 pub(super) use table::{Changes, Extent, Extents, Guarantee};

@@ -246,6 +246,11 @@ impl Extents {
         sector::get(&bits.need, index % SECTOR_EXTENTS)
     }
 
+    pub(in crate::capture) fn is_hot(&self, index: usize) -> bool {
+        let bits = &self.wanted[index / SECTOR_EXTENTS];
+        sector::get(&bits.hot, index % SECTOR_EXTENTS)
+    }
+
     /// Whether any extent in `range` has to be copied.
     pub(in crate::capture) fn any_needed(&self, range: Range<usize>) -> bool {
         self.needed > 0 && range.into_iter().any(|index| self.is_needed(index))

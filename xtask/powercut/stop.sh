@@ -1,5 +1,6 @@
 #!/bin/bash
-# Stops `aim run` in order; all that was captured is on its way then, and the device is gone.
+# Stops `aim run` in order: on the source all that was captured is on its way then and the device
+# is gone, on the mirror host the disk holds whole files.
 set -euo pipefail
 kill -TERM "$(cat /run/aim.pid)"
 until [ -e /run/aim.ended ]; do sleep 0.1; done
