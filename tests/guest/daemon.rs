@@ -22,12 +22,22 @@ pub(crate) struct Daemon {
     config: PathBuf,
     child: Child,
     log: Arc<Mutex<String>>,
+    /// The log again, line by line.
+    lines: Receiver<String>,
 }
 
 impl Daemon {
     /// Starts it and waits until it is ready.
     pub(crate) fn start(config: &Path) -> Self {
-        let mut child = Command::new(variable("AIM_TEST_PROGRAM"))
+        let program = variable("AIM_TEST_PROGRAM");
+        let daemon = Self::spawn(config, Path::new(&program));
+        daemon.until(": running version=");
+        daemon
+    }
+
+    /// Starts the program that lies at this path.
+    pub(crate) fn spawn(config: &Path, program: &Path) -> Self {
+        let mut child = Command::new(program)
             .args(["run", "--config"])
             .arg(config)
             .stdin(Stdio::null())
@@ -35,22 +45,49 @@ impl Daemon {
             .spawn()
             .expect("aim starts");
         let log = Arc::default();
-        let ready = follow(child.stderr.take().expect("piped"), Arc::clone(&log));
-        let daemon = Self {
+        let lines = follow(child.stderr.take().expect("piped"), Arc::clone(&log));
+        Self {
             config: config.to_owned(),
             child,
             log,
-        };
-        ready
-            .recv_timeout(PATIENCE)
-            .unwrap_or_else(|_| panic!("{config:?} is not ready"));
-        daemon
+            lines,
+        }
+    }
+
+    /// Waits for a line of the log with these words, behind the last one that was waited for.
+    pub(crate) fn until(&self, words: &str) {
+        loop {
+            let line = self
+                .lines
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("{} does not say `{words}`", self.config.display()));
+            if line.contains(words) {
+                return;
+            }
+        }
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Has it execute its program file anew, and waits until that runs.
+    pub(crate) fn upgrade(&self) -> Value {
+        let said = shell(&self.command("upgrade --json"));
+        self.until(": running version=");
+        serde_json::from_str(&said).expect("JSON")
+    }
+
+    /// Has it leave its devices to the next one.
+    pub(crate) fn leave(mut self) {
+        self.signal(Signal::USR2);
+        assert!(self.child.wait().expect("it ends").success());
     }
 
     /// Stops it as systemd would; it must end well.
     pub(crate) fn stop(mut self) {
-        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a process");
-        kill_process(pid, Signal::TERM).expect("it lives");
+        self.signal(Signal::TERM);
         let status = self.child.wait().expect("it ends");
         assert!(
             status.success(),
@@ -81,7 +118,13 @@ impl Daemon {
             .unwrap_or(Value::Null)
     }
 
-    fn command(&self, words: &str) -> String {
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a process");
+        kill_process(pid, signal).expect("it lives");
+    }
+
+    /// A command line of the program, about this daemon.
+    pub(crate) fn command(&self, words: &str) -> String {
         let program = variable("AIM_TEST_PROGRAM");
         format!("{program} {words} --config {}", self.config.display())
     }
@@ -99,19 +142,17 @@ impl Drop for Daemon {
     }
 }
 
-/// Keeps the log, and sends once when it says that everything has been started.
-fn follow(stderr: ChildStderr, log: Arc<Mutex<String>>) -> Receiver<()> {
-    let (ready, is_ready) = channel();
+/// Keeps the log, and sends each line on.
+fn follow(stderr: ChildStderr, log: Arc<Mutex<String>>) -> Receiver<String> {
+    let (sender, lines) = channel();
     thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            if line.contains(": running version=") {
-                let _ = ready.send(()); // a second receiver is not there, and not needed
-            }
             if let Ok(mut log) = log.lock() {
                 log.push_str(&line);
                 log.push('\n');
             }
+            let _ = sender.send(line); // nobody may wait for anything any more
         }
     });
-    is_ready
+    lines
 }

@@ -17,6 +17,8 @@ pub(crate) struct Pair {
     pub(crate) disks: Disks,
     source: Option<Daemon>,
     mirror: Option<Daemon>,
+    /// What the source runs.
+    program: PathBuf,
 }
 
 impl Pair {
@@ -50,6 +52,7 @@ impl Pair {
             disks,
             source: None,
             mirror: None,
+            program: PathBuf::from(variable("AIM_TEST_PROGRAM")),
         };
         pair.start_mirror();
         pair.start_source();
@@ -73,7 +76,18 @@ impl Pair {
     }
 
     pub(crate) fn start_source(&mut self) {
-        self.source = Some(Daemon::start(&source_config()));
+        self.spawn_source();
+        self.source().until(": running version=");
+    }
+
+    /// As [`start_source`](Self::start_source), without waiting for anything.
+    pub(crate) fn spawn_source(&mut self) {
+        self.source = Some(Daemon::spawn(&source_config(), &self.program));
+    }
+
+    /// From now on the source runs the program at this path.
+    pub(crate) fn set_program(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
     }
 
     pub(crate) fn start_mirror(&mut self) {
@@ -82,6 +96,11 @@ impl Pair {
 
     pub(crate) fn stop_source(&mut self) {
         self.source.take().expect("the source runs").stop();
+    }
+
+    /// The source ends and leaves its device to the next one.
+    pub(crate) fn leave_source(&mut self) {
+        self.source.take().expect("the source runs").leave();
     }
 
     pub(crate) fn kill_source(&mut self) {
@@ -124,9 +143,11 @@ pub(crate) fn prepare() {
         journal,
     } = Disks::of_this_machine();
     let (source, mirror, journal) = (source.display(), mirror.display(), journal.display());
+    let program = variable("AIM_TEST_PROGRAM");
     shell(&format!(
         "modprobe ublk_drv
          # what a test that failed has left behind must not make the next one fail, too
+         {program} abandon data 2> /dev/null || true
          dmsetup remove --force aimgroup-one 2> /dev/null || true
          for disk in {source} {mirror} {journal} /dev/ublkb; do
              grep \"^$disk\" /proc/mounts | cut -d ' ' -f 2 | xargs -r umount || true
@@ -144,7 +165,8 @@ pub(crate) fn mirror_folder() -> PathBuf {
     Path::new(FOLDER).join("mirror")
 }
 
-fn source_config() -> PathBuf {
+/// The configuration of the source.
+pub(crate) fn source_config() -> PathBuf {
     Path::new(FOLDER).join("source.toml")
 }
 
