@@ -51,5 +51,6 @@ if [ -s /run/jobs ]; then
                 $((RAW_OFFSET + job % 64 * 262144)) "$job"
         done < /run/jobs
     } > /run/check.fio
-    fio --minimal /run/check.fio > /run/check.log 2>&1 || { tail -n 5 /run/check.log; lost "blocks of fio"; }
+    fio --minimal /run/check.fio > /run/check.log 2> /run/check.err ||
+        { tail -n 5 /run/check.err; lost "blocks of fio"; }
 fi

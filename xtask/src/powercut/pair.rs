@@ -87,7 +87,7 @@ impl Pair {
         self.site.keep(name).map_err(Trouble::Host)
     }
 
-    /// Has the load begin, and waits until it has promised something.
+    /// Has the load begin, and waits until something has been promised to it.
     fn start_load(&mut self, plan: &Plan) -> Result<(), Trouble> {
         let before = self.promises()?;
         let (load, seed) = (plan.load.name(), plan.load_seed);
@@ -103,16 +103,17 @@ impl Pair {
         Ok(())
     }
 
-    /// All that loads have said so far.
-    fn promises(&self) -> Result<Vec<Vec<u8>>, Trouble> {
+    /// All that loads have been promised so far; what they announce is left out.
+    fn promises(&self) -> Result<Vec<String>, Trouble> {
         let mut promises = Vec::new();
         for name in ["fio", "files", "rows.0", "rows.1"] {
-            match fs::read(self.source.file("acks").join(name)) {
-                Ok(said) => promises.push(said),
+            match fs::read_to_string(self.source.file("acks").join(name)) {
+                Ok(said) => promises.extend(said.lines().map(str::to_owned)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error.into()),
             }
         }
+        promises.retain(|line| !line.starts_with("start") && !line.starts_with("gone"));
         Ok(promises)
     }
 
