@@ -107,6 +107,19 @@ impl Daemon {
         shell(&format!("{} --timeout 300s", self.command("wait data")));
     }
 
+    /// Runs `aim WORDS`. Gives its exit status and the lines of JSON that it printed.
+    pub(crate) fn json(&self, words: &str) -> (i32, Vec<Value>) {
+        let command = self.command(&format!("{words} --json"));
+        let said = shell(&format!("{command} && echo 0 || echo $?"));
+        let mut lines: Vec<Value> = said
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        let status = lines.pop().and_then(|status| status.as_i64());
+        let status = status.and_then(|status| i32::try_from(status).ok());
+        (status.expect("an exit status"), lines)
+    }
+
     /// The field `name` of what `aim status` says of the volume, or of the mirror.
     pub(crate) fn status(&self, name: &str) -> Value {
         // its exit status tells of trouble, which may be what the test looks for

@@ -10,6 +10,7 @@ mod daemon;
 mod environment;
 mod filesystems;
 mod flush_boundaries;
+mod healing;
 mod isolation;
 mod load;
 mod machine;

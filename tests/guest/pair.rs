@@ -8,6 +8,8 @@ use crate::machine::{Disks, first_difference, shell, variable};
 
 /// Where the journal disk is mounted.
 const FOLDER: &str = "/mnt/aim-journal";
+/// Where the extent map is: on another file system.
+const STATE: &str = "/run/aim-state";
 /// Where the tests mount the device.
 pub(crate) const MOUNT: &str = "/mnt/aim-device";
 
@@ -25,16 +27,28 @@ impl Pair {
     /// Blank disks, a directory as the target.
     pub(crate) fn new() -> Self {
         prepare();
-        Self::with_target(&format!("target = \"{FOLDER}/mirror\""))
+        Self::with_target(&folder_target())
     }
 
     /// Blank disks, and these lines of the volume's table to say where files go.
     ///
     /// Call [`prepare`] before.
     pub(crate) fn with_target(target: &str) -> Self {
+        // both are blank
+        Self::init(target, "--assume-identical")
+    }
+
+    /// What the source's disk holds by now is copied first.
+    ///
+    /// Call [`prepare`] before.
+    pub(crate) fn with_first_copy() -> Self {
+        Self::init(&folder_target(), "")
+    }
+
+    fn init(target: &str, how: &str) -> Self {
         let disks = Disks::of_this_machine();
         let volume = format!(
-            "run_dir = \"/run/aim-source\"\n[volume.data]\ndevice = \"{}\"\n\
+            "run_dir = \"/run/aim-source\"\nstate_dir = \"{STATE}\"\n[volume.data]\ndevice = \"{}\"\n\
              journal = \"{FOLDER}/source\"\nseal_bytes = \"1MiB\"\nseal_after = \"200ms\"\n{target}\n",
             disks.source.display(),
         );
@@ -43,10 +57,13 @@ impl Pair {
              directory = \"{FOLDER}/mirror\"\n",
             disks.mirror.display(),
         );
-        for (path, text) in [(source_config(), volume), (mirror_config(), mirror)] {
+        for (path, text, how) in [
+            (source_config(), volume, how),
+            (mirror_config(), mirror, ""),
+        ] {
             fs::write(&path, text).expect("the configuration is written");
-            let program = variable("AIM_TEST_PROGRAM");
-            shell(&format!("{program} init data --config {}", path.display()));
+            let (program, path) = (variable("AIM_TEST_PROGRAM"), path.display());
+            shell(&format!("{program} init data {how} --config {path}"));
         }
         let mut pair = Self {
             disks,
@@ -103,6 +120,10 @@ impl Pair {
         self.source.take().expect("the source runs").leave();
     }
 
+    pub(crate) fn stop_mirror(&mut self) {
+        self.mirror.take().expect("the mirror runs").stop();
+    }
+
     pub(crate) fn kill_source(&mut self) {
         self.source.take().expect("the source runs").kill();
     }
@@ -119,7 +140,7 @@ impl Pair {
         assert_eq!(self.source().status("resync"), serde_json::Value::Null);
         self.stop_source();
         self.mirror().settle();
-        self.mirror.take().expect("the mirror runs").stop();
+        self.stop_mirror();
         let differs = first_difference(&self.disks.source, &self.disks.mirror);
         assert_eq!(differs, None, "the mirror differs from the source");
         for folder in [
@@ -153,11 +174,20 @@ pub(crate) fn prepare() {
              grep \"^$disk\" /proc/mounts | cut -d ' ' -f 2 | xargs -r umount || true
          done
          mkdir -p {MOUNT} {FOLDER}
-         rm -rf /run/aim-source /run/aim-mirror
+         rm -rf /run/aim-source /run/aim-mirror {STATE}
          blkdiscard -f -z {source}; blkdiscard -f -z {mirror}
          mkfs.ext4 -q -F {journal}; mount {journal} {FOLDER}
          mkdir {FOLDER}/source {FOLDER}/mirror"
     ));
+}
+
+/// A file in this folder takes room from the journal and from the mirror's directory.
+pub(crate) fn journal_disk() -> &'static Path {
+    Path::new(FOLDER)
+}
+
+fn folder_target() -> String {
+    format!("target = \"{FOLDER}/mirror\"")
 }
 
 /// Where the mirror's files are on this machine.

@@ -6,8 +6,9 @@ config=$DEMO/source.toml
 say() { echo "$*"; }
 aim() { "$AIM" "$@" --config "$config"; }
 
-say "a disk /dev/vda, and a second one with a file system for the journal"
+say "a disk /dev/vda that is in use already, and a second one with a file system for the journal"
 for module in ublk_drv ext4; do modprobe $module; done
+head -c 24M /dev/urandom > /dev/vda
 mkfs.ext4 -q /dev/vdb
 mkdir -p /var/lib/aim /mnt/data
 mount /dev/vdb /var/lib/aim
@@ -24,6 +25,8 @@ until [ -b /dev/aim/data ]; do
 done
 disk=$(readlink -f /dev/aim/data)
 
+say "the first copy: what the disk holds goes to the mirror, which changes as a whole"
+aim sync data --timeout 240s
 say "partitioning and formatting /dev/aim/data: captured like every other change"
 sfdisk --quiet "$disk" <<< $'label: gpt\n,,L'
 until [ -b "${disk}p1" ]; do sleep 0.2; done
