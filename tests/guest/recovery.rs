@@ -13,8 +13,8 @@ use crate::work::Work;
 /// Where a test installs a program of its own.
 const PROGRAM: &str = "/run/aim-program/aim";
 
-/// Sectors between two ends: some megabytes.
-const A_WHILE: u64 = 8192;
+/// Sectors between two ends: about a megabyte and a half.
+const A_WHILE: u64 = 3072;
 
 /// Puts another copy of the program in the place of the one that is there.
 fn install() -> u64 {

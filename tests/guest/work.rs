@@ -25,7 +25,7 @@ impl Work {
     /// Random writes to the raw device, many in flight at once, each read back.
     pub(crate) fn on_device(device: &str) -> Self {
         let job = format!(
-            "--filename={device} --direct=1 --ioengine=libaio --iodepth=16 --bsrange=4k-64k --size=16M"
+            "--filename={device} --direct=1 --ioengine=libaio --iodepth=16 --bsrange=4k-64k --size=6M"
         );
         Self::start(device, &job)
     }
@@ -33,9 +33,7 @@ impl Work {
     /// Files on an ext4 that is made and mounted for it, with syncs between the writes.
     pub(crate) fn on_files(device: &str) -> Self {
         shell(&format!("mkfs.ext4 -q {device}; mount {device} {MOUNT}"));
-        let job = format!(
-            "--directory={MOUNT} --nrfiles=8 --size=16M --bsrange=4k-64k --fsync=16 --numjobs=2"
-        );
+        let job = format!("--directory={MOUNT} --nrfiles=4 --size=4M --bsrange=4k-64k --fsync=16");
         Self::start(device, &job)
     }
 
