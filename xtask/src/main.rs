@@ -1,4 +1,4 @@
-//! The commands that people and CI call: `cargo xtask vm | test | fuzz | demo | powercut | setup`.
+//! The commands that people and CI call: `cargo xtask vm | test | sim | fuzz | demo | powercut | setup`.
 
 mod cargo;
 mod demo;
@@ -8,6 +8,7 @@ mod outcome;
 mod powercut;
 mod progress;
 mod setup;
+mod sim;
 mod test;
 mod vm;
 
@@ -39,6 +40,8 @@ enum Task {
     Vm(vm::Options),
     /// Runs every test: unit, documentation, integration, guest and a minute of fuzzing
     Test(test::Options),
+    /// Runs both hosts in one thread over simulated disks, from seeds
+    Sim(sim::Options),
     /// Runs the fuzz targets, each for its share of the time
     Fuzz(fuzz::Options),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Powercut(options) => powercut::run(&options),
         Task::Vm(options) => vm::run(&options),
         Task::Test(options) => test::run(&options),
+        Task::Sim(options) => sim::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
     };
     match outcome {
