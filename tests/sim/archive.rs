@@ -21,6 +21,8 @@ pub(crate) struct Archive {
 pub(crate) struct Sealed {
     pub(crate) name: FileName,
     pub(crate) bytes: Arc<[u8]>,
+    /// The place behind it.
+    position: Position,
 }
 
 impl Archive {
@@ -58,10 +60,20 @@ impl Archive {
                     .map(|record| record.lsn),
             );
             self.last = file.position();
-            let bytes = bytes.into();
-            self.files.insert(name.number, Sealed { name, bytes });
+            let sealed = Sealed {
+                name,
+                bytes: bytes.into(),
+                position: self.last,
+            };
+            self.files.insert(name.number, sealed);
         }
         Ok(ends)
+    }
+
+    /// Whether a place of the series lies behind a file that was sealed.
+    pub(crate) fn knows(&self, position: Position) -> bool {
+        let file = self.files.get(&position.file);
+        position.is_start() || file.is_some_and(|file| file.position == position)
     }
 
     pub(crate) fn len(&self) -> usize {

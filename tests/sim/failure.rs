@@ -13,6 +13,8 @@ pub(crate) enum Promise {
     P3,
     /// The local disk comes first.
     P4,
+    /// Never the wrong disk.
+    P5,
     /// Files are not trusted; nothing panics.
     P6,
 }
@@ -38,6 +40,7 @@ impl fmt::Display for Failure {
             Promise::P2 => "P2, the mirror is always a past of the source",
             Promise::P3 => "P3, never silently different",
             Promise::P4 => "P4, the local disk comes first",
+            Promise::P5 => "P5, never the wrong disk",
             Promise::P6 => "P6, files are not trusted",
         };
         write!(f, "{promise}: {}", self.what)

@@ -52,8 +52,14 @@ impl World {
 
     /// Lets everything go on until there is nothing left to do.
     fn come_to_rest(&mut self) -> Result<(), Failure> {
-        for _ in 0..ROUNDS_TO_REST {
+        for round in 0..ROUNDS_TO_REST {
             self.log.begin_step();
+            // some waits are long, as that for an answer which never comes
+            let time = match round {
+                0..100 => Duration::from_millis(300),
+                _ => Duration::from_secs(10),
+            };
+            self.clock.pass(time);
             if self.go_round()? || self.is_told {
                 return Ok(());
             }
@@ -77,7 +83,6 @@ impl World {
         for worker in Worker::ALL {
             worked |= self.work(worker);
         }
-        self.clock.pass(Duration::from_millis(300));
         self.ship();
         self.receive();
         while self.apply() {}

@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use aim_core::fs::Directory;
 use aim_core::journal::FileName;
-use aim_core::units::FileNumber;
+use aim_core::signature::{Answer, Question};
+use aim_core::units::{Epoch, FileNumber};
+use aim_tests::Series;
 
 use crate::world::World;
 
@@ -20,9 +22,11 @@ pub(crate) fn act(world: &mut World) {
         .filter(|name| name.number >= kept.end)
         .collect();
     arrived.sort_unstable();
-    let kind = world.rng.below(9);
+    let kind = world.rng.below(11);
     let done = match kind {
         8 => spoil(world, &*incoming),
+        9 => foreign(world, &*incoming),
+        10 => lie(world),
         0..=3 => {
             if arrived.is_empty() {
                 return;
@@ -202,6 +206,54 @@ fn garbage(world: &mut World, incoming: &dyn Directory) -> io::Result<Option<Str
     };
     replace(incoming, &text, &bytes)?;
     Ok(Some(format!("{text} is there with {} bytes", bytes.len())))
+}
+
+/// A good file of another volume, or of this one for other disks or from another epoch. Sometimes
+/// it has the name of the file that comes next.
+fn foreign(world: &mut World, incoming: &dyn Directory) -> io::Result<Option<String>> {
+    let kept = kept_files(world);
+    let ours = &world.plan.volume;
+    let mut identity = ours.clone();
+    let rng = &mut world.rng;
+    match rng.below(3) {
+        0 => identity.id.0[3] ^= 1,
+        1 => identity.devices[0].id.0[3] ^= 1,
+        _ => identity.epoch = Epoch(2),
+    }
+    let mut series = Series::new(identity, rng.next_u64());
+    if let Some(received) = world.mirror.cursor().map(|cursor| cursor.received)
+        && rng.chance(2)
+    {
+        series.set_position(received);
+    }
+    let file = series.next_file(4);
+    let bytes = series.folder().read_small(&file.name.sealed(), 1 << 30)?;
+    let name = match rng.chance(2) {
+        true => file.name,
+        false => FileName {
+            volume: ours.id,
+            epoch: ours.epoch,
+            number: file.name.number,
+        },
+    };
+    if name.volume == ours.id && kept.contains(&name.number) {
+        return Ok(None);
+    }
+    replace(incoming, &name.sealed(), &bytes)?;
+    Ok(Some(format!("a foreign file comes as {name}")))
+}
+
+/// What source and mirror ask each other is altered on the way.
+fn lie(world: &mut World) -> io::Result<Option<String>> {
+    let folder = world.mirror.folder();
+    let name = match world.rng.chance(2) {
+        true => Question::NAME,
+        false => Answer::NAME,
+    };
+    match flip(&*folder, name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        flipped => flipped.map(|()| Some(format!("{name} is altered"))),
+    }
 }
 
 /// Stores a file as a mover does that syncs nothing.

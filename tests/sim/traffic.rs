@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use aim_core::capture::{CaptureState, Wanted, Worker};
+use aim_core::capture::{CaptureState, OnFull, Wanted, Worker};
 use aim_core::intercept::Outcome;
 use aim_core::request::{Operation, Request};
 use aim_core::units::ByteLen;
 
 use crate::broken::Broken;
-use crate::failure::Failure;
+use crate::failure::{Failure, Promise};
 use crate::front_end::{Acknowledged, Host, Went};
 use crate::sector;
 use crate::trap::Doing;
 use crate::world::World;
+
+/// Rounds of the front end and the workers in which each request comes to its end.
+const ROUNDS_TO_END: u32 = 200;
 
 impl World {
     pub(crate) fn submit(&mut self) {
@@ -207,22 +210,28 @@ impl World {
         }
     }
 
+    /// Whatever is wrong with journal, line and mirror, requests come to their end: P4. Only an
+    /// operator who wants them to wait for a full journal has them wait.
     pub(crate) fn insist(&mut self) -> Result<(), Failure> {
-        if !self.source.is_up() {
-            return Ok(());
-        }
-        for _ in 0..100 {
+        for _ in 0..ROUNDS_TO_END {
             for slot in 0..self.front_end.slots() {
                 self.step_slot(slot);
             }
             for worker in Worker::ALL {
                 self.work(worker);
             }
-            if self.front_end.in_flight() == 0 || !self.source.power.is_on() {
-                break;
+            self.clock.pass(Duration::from_millis(100));
+            let is_up = self.source.is_up() && self.source.power.is_on();
+            if self.front_end.in_flight() == 0 || !is_up {
+                return Ok(());
             }
         }
-        Ok(())
+        if self.plan.setup.on_full == OnFull::Block {
+            return Ok(());
+        }
+        let (count, status) = (self.front_end.in_flight(), self.source.status());
+        let what = format!("{count} requests don't come to their end: {status:?}");
+        Err(Failure::new(Promise::P4, what))
     }
 }
 

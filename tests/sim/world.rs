@@ -173,6 +173,10 @@ impl World {
             let what = format!("the mirror stands in a group, at {applied}");
             return Err(Failure::new(Promise::P2, what));
         }
+        if !self.archive.knows(applied) && self.broken != Some(Broken::GroupEarly) {
+            let what = format!("the mirror has applied what was never sealed, at {applied}");
+            return Err(Failure::new(Promise::P5, what));
+        }
         if !self.has_decayed && status.differences.mismatches() > 0 {
             let what = format!("a false alarm, at {applied}: {:?}", status.differences);
             return Err(Failure::new(Promise::P3, what));
