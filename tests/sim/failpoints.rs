@@ -10,7 +10,7 @@ use crate::world::Options;
 /// Ends at each failpoint, by each kind of end.
 const ENDS: usize = 3;
 /// Seeds in which they have to be found.
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 3000;
 
 #[test]
 fn a_host_that_ends_at_any_failpoint_finds_its_way_back() {

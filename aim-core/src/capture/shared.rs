@@ -127,6 +127,9 @@ impl Shared {
             reason,
             "capture pauses, the disk goes on: what changes is noted, and will be copied"
         );
+        self.progress().state = CaptureState::Passthrough {
+            reason: reason.to_owned(),
+        };
         // before anything that the ring does not tell
         self.staging.is_tracking().store(1, Ordering::SeqCst);
         if reach(Failpoint::TrackingNoted).is_err() {
@@ -134,9 +137,6 @@ impl Shared {
         }
         self.gate.track();
         self.durability.suspend();
-        self.progress().state = CaptureState::Passthrough {
-            reason: reason.to_owned(),
-        };
         self.keeper_bell.ring();
         self.caretaker_bell.ring();
     }
