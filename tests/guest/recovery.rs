@@ -66,7 +66,7 @@ fn an_upgrade_is_a_pause() {
         let device = pair.device();
         let pid = pair.source().pid();
         let work = begin(&device);
-        for _ in 0..3 {
+        for _ in 0..2 {
             work.goes_on(A_WHILE);
             let installed = install();
             let said = pair.source().upgrade();
@@ -104,7 +104,7 @@ fn kills_in_a_row_are_a_pause() {
     let mut pair = Pair::new();
     let aim_at_it = kernel::features().unwrap().bits() & QUIESCE != 0;
     let work = Work::on_device(&pair.device());
-    for _ in 0..3 {
+    for _ in 0..2 {
         work.goes_on(A_WHILE);
         pair.kill_source();
         // before it has found the device

@@ -4,12 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use crate::machine::shell;
 use crate::pair::MOUNT;
 
 /// Says that the work may end.
 const ENOUGH: &str = "/run/aim-work-is-enough";
+
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A job that is done over and over, in a process of its own.
 #[derive(Debug)]
@@ -62,7 +65,8 @@ impl Work {
     pub(crate) fn goes_on(&self, sectors: u64) {
         let goal = self.written() + sectors;
         while self.written() < goal {
-            thread::yield_now();
+            // not as fast as can be: the work needs the processors
+            thread::sleep(LOOK_AGAIN);
         }
     }
 
