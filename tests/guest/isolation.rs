@@ -86,7 +86,8 @@ fn memory_full_of_dirty_pages_of_the_device_is_written_back() {
         "mkfs.ext4 -q {device}; mount {device} {MOUNT}
          mkdir -p /run/cgroup
          mountpoint -q /run/cgroup || mount -t cgroup2 none /run/cgroup
-         echo +memory > /run/cgroup/cgroup.subtree_control
+         # both, or a writer at its limit is killed instead of slowed down
+         echo '+memory +io' > /run/cgroup/cgroup.subtree_control
          mkdir -p /run/cgroup/tight
          echo 24M > /run/cgroup/tight/memory.max
          # all but this much is taken, and nearly all of the rest may be dirty

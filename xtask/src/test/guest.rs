@@ -20,7 +20,7 @@ pub(crate) const DISKS_VARIABLE: &str = "AIM_TEST_DISKS";
 /// How the tests learn of the program under test.
 pub(crate) const PROGRAM_VARIABLE: &str = "AIM_TEST_PROGRAM";
 /// Emulated and on a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(1500);
+const TIMEOUT: Duration = Duration::from_secs(2700);
 
 /// What runs in the guest.
 #[derive(Debug)]
