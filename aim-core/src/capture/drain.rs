@@ -231,7 +231,7 @@ impl Drain {
         }
         self.kinds.drain(..count);
         let pending = &self.shared.pending_bytes;
-        pending.fetch_sub(bytes, Ordering::Relaxed);
+        pending.fetch_sub(bytes as i64, Ordering::Relaxed);
         let drained = Lsn(self.next.get() - 1);
         self.shared.progress().drained = drained;
         let records = self.shared.table.capacity();

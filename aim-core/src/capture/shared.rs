@@ -1,6 +1,6 @@
 //! What front end and workers have in common.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::request::Request;
 use crate::units::{ByteLen, Lsn, Timestamp, VolumeId};
 
 /// Undrained bytes at which the drain is woken from its nap.
-pub(super) const URGENT_BYTES: u64 = 256 << 10;
+pub(super) const URGENT_BYTES: i64 = 256 << 10;
 
 /// What front end and workers have in common.
 #[derive(Debug)]
@@ -33,8 +33,9 @@ pub(super) struct Shared {
     pub(super) signal: DrainSignal,
     pub(super) keeper_bell: Arc<Bell>,
     pub(super) caretaker_bell: Arc<Bell>,
-    /// Payload bytes completed and not drained.
-    pub(super) pending_bytes: AtomicU64,
+    /// Payload bytes completed and not drained; for a moment less than none, where the drain is
+    /// faster than whoever counts them.
+    pub(super) pending_bytes: AtomicI64,
     pub(super) progress: Mutex<Progress>,
     pub(super) volume: VolumeId,
     pub(super) disks: Vec<Arc<dyn SourceDisk>>,
@@ -187,6 +188,8 @@ impl Shared {
 
     /// Says to the drain that so many bytes are ready for it.
     pub(super) fn ready(&self, bytes: u64) {
+        // a payload has at most 32 MiB, and the ring holds them all
+        let bytes = bytes as i64;
         let pending = self.pending_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.signal
             .ready(pending >= URGENT_BYTES || self.durability.is_wanted());

@@ -8,7 +8,7 @@
 //! | neither, or the ring can't tell all of it | that, and every hot extent |
 //! | no map, or an open file that can't be read | everything |
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -317,7 +317,7 @@ fn share(
         comparison: Arc::new(Comparison::new(Arc::clone(&caretaker_bell))),
         caretaker_bell,
         volume: series.volume(),
-        pending_bytes: AtomicU64::new(0),
+        pending_bytes: AtomicI64::new(0),
         progress: Mutex::new(Progress {
             state: CaptureState::Capturing,
             map_trouble: None,
