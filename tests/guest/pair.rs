@@ -35,19 +35,10 @@ impl Pair {
     /// Call [`prepare`] before.
     pub(crate) fn with_target(target: &str) -> Self {
         // both are blank
-        Self::init(target, "--assume-identical", "")
+        Self::init(target, "--assume-identical")
     }
 
-    /// What the source's disk holds by now is copied first.
-    ///
-    /// Call [`prepare`] before.
-    pub(crate) fn with_first_copy() -> Self {
-        let mirror = Disks::of_this_machine().mirror;
-        let overwrite = format!("--overwrite {}", mirror.display());
-        Self::init(&folder_target(), "", &overwrite)
-    }
-
-    fn init(target: &str, how: &str, how_mirror: &str) -> Self {
+    fn init(target: &str, how: &str) -> Self {
         let disks = Disks::of_this_machine();
         let volume = format!(
             "run_dir = \"/run/aim-source\"\nstate_dir = \"{STATE}\"\n[volume.data]\ndevice = \"{}\"\n\
@@ -61,7 +52,7 @@ impl Pair {
         );
         for (path, text, how) in [
             (source_config(), volume, how),
-            (mirror_config(), mirror, how_mirror),
+            (mirror_config(), mirror, ""),
         ] {
             fs::write(&path, text).expect("the configuration is written");
             let (program, path) = (variable("AIM_TEST_PROGRAM"), path.display());
