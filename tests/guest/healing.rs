@@ -20,11 +20,13 @@ fn write(disk: &Path, from: u64, count: u64) {
     ));
 }
 
-/// Small writes all over the device, until they are stopped.
+/// Small writes all over the device, until they are stopped; in bursts, so that the files that
+/// wait for the copy to be complete are not very many.
 fn writing(device: &str) -> Child {
     Command::new("fio")
         .args(["--name=on", "--filename", device, "--rw=randwrite"])
-        .args(["--bs=4k", "--direct=1", "--rate=1m", "--size=256m"])
+        .args(["--bs=4k", "--direct=1", "--size=256m"])
+        .args(["--thinktime=2s", "--thinktime_blocks=16"])
         .args(["--time_based", "--runtime=600", "--minimal"])
         .stdout(std::process::Stdio::null())
         .spawn()
