@@ -26,7 +26,7 @@ use clap::Args;
 
 use self::report::Report;
 use self::scenario::Scenario;
-use self::site::Site;
+use self::site::{Programs, Site};
 use crate::outcome::{Outcome, Result};
 use crate::progress::detail;
 use crate::{cargo, setup};
@@ -60,8 +60,11 @@ pub(crate) struct Options {
 /// Measures everything. Where goals are missed the tables say so.
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     setup::packages()?;
-    let shipper = cargo::build_example("aim-remote", "ship")?;
-    let site = Site::new(options.folder.as_deref(), shipper, options.file_bytes)?;
+    let programs = Programs {
+        sealer: cargo::build_example("aim-core", "sealed_files")?,
+        shipper: cargo::build_example("aim-remote", "ship")?,
+    };
+    let site = Site::new(options.folder.as_deref(), programs, options.file_bytes)?;
     let line_bytes = options.line_bytes.unwrap_or(options.bytes / 4);
     let mut report = Report::new(options.rounds);
     for scenario in Scenario::all(options.bytes, line_bytes) {
