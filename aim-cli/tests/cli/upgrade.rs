@@ -152,7 +152,7 @@ fn a_signal_to_stop_that_comes_while_the_new_file_is_looked_at_is_obeyed() {
     std::fs::write(&script, text).unwrap();
     install(&script, &program);
     std::thread::scope(|scope| {
-        let upgrade = scope.spawn(|| host.aim(&["upgrade"]));
+        let upgrade = scope.spawn(|| host.aim(&["upgrade", "--timeout", "60s"]));
         std::fs::read(&begun).unwrap();
         daemon.signal(Signal::TERM);
         daemon.until("a signal has come");
