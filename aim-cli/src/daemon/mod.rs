@@ -29,3 +29,4 @@ pub(crate) use report::DaemonReport;
 pub(crate) use report::{MirrorReport, Report, ResyncReport, State, VerifyReport, VolumeReport};
 pub(crate) use request::{Different, Range, Request, SyncAsked, VerifyAsked};
 pub(crate) use serve::Service;
+pub(crate) use signals::EndAsked;

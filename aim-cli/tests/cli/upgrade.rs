@@ -133,6 +133,36 @@ fn a_signal_that_comes_before_the_first_lines_of_the_new_program_waits_for_them(
     assert_eq!(daemon.end(), 0);
 }
 
+/// The new program would not know of it.
+#[test]
+fn a_signal_to_stop_that_comes_while_the_new_file_is_looked_at_is_obeyed() {
+    let (host, program, mut daemon) = installed();
+    let [begun, go] = ["begun", "go"].map(|name| {
+        let pipe = host.path(name);
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        pipe
+    });
+    let script = host.path("script");
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = config ] || exit 7\necho >{}\ncat {}\necho '{{\"volumes\": []}}'\n",
+        begun.display(),
+        go.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    install(&script, &program);
+    std::thread::scope(|scope| {
+        let upgrade = scope.spawn(|| host.aim(&["upgrade", "--timeout", "60s"]));
+        std::fs::read(&begun).unwrap();
+        daemon.signal(Signal::TERM);
+        daemon.until("a signal has come");
+        std::fs::write(&go, "").unwrap();
+        upgrade.join().unwrap().exits(11).says("aim is stopping");
+    });
+    daemon.until("stopped");
+    assert_eq!(daemon.end(), 0);
+}
+
 #[test]
 fn left_is_as_well_as_stopped_without_devices() {
     let (host, _, daemon) = installed();
