@@ -45,7 +45,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Starts SFTP on a byte stream to `host` (its name is for messages).
+    /// Starts SFTP on a byte stream to `host` (its name is for messages). The first answer may
+    /// take `start_timeout`, each later one `progress_timeout`.
     ///
     /// # Errors
     ///
@@ -53,6 +54,7 @@ impl Session {
     pub(crate) async fn start(
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         host: &str,
+        start_timeout: Duration,
         progress_timeout: Duration,
     ) -> Result<Self, TransportError> {
         let config = Config {
@@ -61,7 +63,7 @@ impl Session {
             ..Config::default()
         };
         let mut raw = RawSftpSession::new_with_config(stream, config);
-        let version = within(host, progress_timeout, "starting SFTP", raw.init())
+        let version = within(host, start_timeout, "starting SFTP", raw.init())
             .await?
             .map_err(|error| failure(host, host.to_owned(), &error))?;
         for (extension, need) in [

@@ -22,7 +22,7 @@ pub struct SftpTransport {
 /// A connection and the session on it.
 struct Link {
     session: Session,
-    _connection: Connection,
+    connection: Connection,
 }
 
 impl SftpTransport {
@@ -43,12 +43,20 @@ impl SftpTransport {
         }
         let connection = Connection::open(&self.target).await?;
         let stream = connection.sftp_stream().await?;
-        let limit = self.target.timeouts.progress;
-        let session = Session::start(stream, connection.address(), limit).await?;
+        let starting = Session::start(
+            stream,
+            connection.address(),
+            connection.start_timeout(),
+            self.target.timeouts.progress,
+        );
+        let session = match starting.await {
+            Ok(session) => session,
+            Err(error) => return Err(connection.explain(error).await),
+        };
         tracing::debug!(host = connection.address(), "connected");
         let opened = Arc::new(Link {
             session,
-            _connection: connection,
+            connection,
         });
         *link = Some(Arc::clone(&opened));
         Ok(opened)
@@ -60,13 +68,16 @@ impl SftpTransport {
         used: Arc<Link>,
         result: Result<T, TransportError>,
     ) -> Result<T, TransportError> {
-        if matches!(&result, Err(error) if error.breaks_connection()) {
-            let mut link = self.link.lock().await;
-            if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, &used)) {
-                *link = None;
-            }
+        let error = match result {
+            Err(error) if error.breaks_connection() => error,
+            result => return result,
+        };
+        let mut link = self.link.lock().await;
+        if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, &used)) {
+            *link = None;
         }
-        result
+        drop(link);
+        Err(used.connection.explain(error).await)
     }
 
     fn path(&self, name: &str) -> String {

@@ -15,13 +15,6 @@ fn log_in(target: SshTarget) -> Result<(), TransportError> {
     run_blocking(|_| async move { transport.list("").await.map(drop) }).unwrap()
 }
 
-fn with(sshd: &Sshd, credentials: Vec<Credential>) -> SshTarget {
-    SshTarget {
-        credentials,
-        ..sshd.target()
-    }
-}
-
 #[test]
 fn an_unknown_host_key_is_refused() {
     let sshd = Sshd::start();
@@ -83,7 +76,7 @@ fn key_files_of_all_kinds_log_in() {
         let path = sshd.authorize(&format!("user_{kind}"), kind, passphrase);
         let passphrase = (!passphrase.is_empty()).then(|| Passphrase::new(passphrase));
         let credential = Credential::KeyFile { path, passphrase };
-        log_in(with(&sshd, vec![credential])).unwrap();
+        log_in(sshd.target_with(vec![credential])).unwrap();
     }
 }
 
@@ -105,7 +98,7 @@ fn refused_credentials_are_named() {
             socket: Some(sshd.path("no.socket")),
         },
     ];
-    let refused = log_in(with(&sshd, credentials)).unwrap_err();
+    let refused = log_in(sshd.target_with(credentials)).unwrap_err();
     let TransportError::AuthenticationRefused { tried, .. } = &refused else {
         panic!("{refused}");
     };
@@ -126,7 +119,7 @@ fn refused_credentials_are_named() {
             passphrase: Some(Passphrase::new("open sesame")),
         },
     ];
-    log_in(with(&sshd, credentials)).unwrap();
+    log_in(sshd.target_with(credentials)).unwrap();
 }
 
 #[test]
@@ -136,19 +129,19 @@ fn an_agent_logs_in_with_the_key_that_fits() {
     let credential = || Credential::Agent {
         socket: Some(agent.socket.clone()),
     };
-    let empty = log_in(with(&sshd, vec![credential()])).unwrap_err();
+    let empty = log_in(sshd.target_with(vec![credential()])).unwrap_err();
     assert!(empty.to_string().contains("holds no key"), "{empty}");
     keygen(sshd.path("").as_path(), "stranger", "ed25519", "");
     agent.add(&sshd.path("stranger"));
     agent.add(&sshd.authorize("user_rsa", "rsa", ""));
-    log_in(with(&sshd, vec![credential()])).unwrap();
+    log_in(sshd.target_with(vec![credential()])).unwrap();
 }
 
 #[test]
 fn nobody_there_is_unreachable() {
     let sshd = Sshd::start();
     let refused = log_in(SshTarget {
-        port: 1,
+        port: Some(1),
         ..sshd.target()
     })
     .unwrap_err();

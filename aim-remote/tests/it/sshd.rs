@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use aim_remote::ssh::{Credential, SshTarget, Timeouts};
+use aim_remote::ssh::{Credential, Login, SshProgram, SshTarget, Timeouts, Way};
 use aim_remote::transport::SftpTransport;
 use tempfile::TempDir;
 
@@ -135,19 +136,61 @@ impl Sshd {
         self.path(name)
     }
 
+    /// The built-in client, with the user's key.
     pub(crate) fn target(&self) -> SshTarget {
         let credential = Credential::KeyFile {
             path: self.path("user"),
             passphrase: None,
         };
+        self.target_with(vec![credential])
+    }
+
+    pub(crate) fn target_with(&self, credentials: Vec<Credential>) -> SshTarget {
         SshTarget {
             host: "127.0.0.1".to_owned(),
-            port: self.port,
+            port: Some(self.port),
             user: user(),
-            known_hosts: vec![self.path("known_hosts")],
-            credentials: vec![credential],
+            way: Way::BuiltIn(Login {
+                known_hosts: vec![self.path("known_hosts")],
+                credentials,
+            }),
             timeouts: Timeouts::default(),
         }
+    }
+
+    /// The program `ssh`, with the same key and the same known_hosts.
+    pub(crate) fn target_by_program(&self) -> SshTarget {
+        let path = self.path("ssh");
+        if !path.exists() {
+            self.write_ssh(&path);
+        }
+        SshTarget {
+            way: Way::Program(SshProgram {
+                path,
+                config: Some(self.path("ssh_config")),
+            }),
+            ..self.target()
+        }
+    }
+
+    /// A script that is `ssh` and tells its process.
+    fn write_ssh(&self, path: &Path) {
+        let folder = self.folder.path().display();
+        let script = format!("#!/bin/sh\necho $$ >> {folder}/ssh.pids\nexec ssh \"$@\"\n");
+        fs::write(path, script).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        let config = format!(
+            "UserKnownHostsFile {folder}/known_hosts\nGlobalKnownHostsFile /dev/null\n\
+             IdentityFile {folder}/user\nIdentityAgent none\n"
+        );
+        fs::write(self.path("ssh_config"), config).unwrap();
+    }
+
+    /// The `ssh` processes that were started so far and are still there, zombies too.
+    pub(crate) fn ssh_processes(&self) -> Vec<String> {
+        let pids = fs::read_to_string(self.path("ssh.pids")).unwrap_or_default();
+        let is_there = |pid: &&str| Path::new("/proc").join(pid).exists();
+        pids.lines().filter(is_there).map(str::to_owned).collect()
     }
 
     pub(crate) fn transport(&self, directory: &Path) -> SftpTransport {
