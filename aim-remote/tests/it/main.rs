@@ -11,8 +11,10 @@
 mod agent;
 mod apply;
 mod behaviour;
+mod chroot;
 mod end_to_end;
 mod faults;
+mod host_keys;
 mod login;
 mod ship;
 mod site;

@@ -109,9 +109,70 @@ impl Sshd {
     /// Gives the server one more host key.
     pub(crate) fn add_host_key(&self, name: &str, kind: &str) {
         keygen(self.folder.path(), name, kind, "");
+        self.prepend(&format!("HostKey {}", self.path(name).display()));
+    }
+
+    /// Lets the server show the certificate that lies beside its key.
+    pub(crate) fn add_host_certificate(&self) {
+        let path = self.path("host_ed25519-cert.pub");
+        self.prepend(&format!("HostCertificate {}", path.display()));
+    }
+
+    /// Gives the server one other host key, and its certificate.
+    pub(crate) fn only_host_key(&self, name: &str, kind: &str) {
+        keygen(self.folder.path(), name, kind, "");
+        let path = self.path(name);
         let config = fs::read_to_string(&self.shared.config).unwrap();
-        let line = format!("HostKey {}\n", self.path(name).display());
-        fs::write(&self.shared.config, line + &config).unwrap();
+        let rest = config.lines().filter(|line| !line.starts_with("Host"));
+        let rest: Vec<&str> = rest.collect();
+        let rest = rest.join("\n");
+        let (key, rest) = (path.display(), rest + "\n");
+        let text = format!("HostKey {key}\nHostCertificate {key}-cert.pub\n{rest}");
+        fs::write(&self.shared.config, text).unwrap();
+    }
+
+    /// Accepts users whom this key certifies.
+    pub(crate) fn trust_user_authority(&self, name: &str) {
+        let path = self.path(&format!("{name}.pub"));
+        self.prepend(&format!("TrustedUserCAKeys {}", path.display()));
+    }
+
+    /// Replaces a part of the server's configuration.
+    pub(crate) fn configure(&self, from: &str, to: &str) {
+        let config = fs::read_to_string(&self.shared.config).unwrap();
+        assert!(config.contains(from), "{config}");
+        fs::write(&self.shared.config, config.replace(from, to)).unwrap();
+    }
+
+    fn prepend(&self, line: &str) {
+        let config = fs::read_to_string(&self.shared.config).unwrap();
+        fs::write(&self.shared.config, format!("{line}\n{config}")).unwrap();
+    }
+
+    /// Adds to a file of the server's folder.
+    pub(crate) fn append(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        let content = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(path, content + text).unwrap();
+    }
+
+    /// known_hosts as `ssh-keygen -H` makes it of the present one.
+    pub(crate) fn hash_known_hosts(&self) -> String {
+        let path = self.path("known_hosts");
+        let status = Command::new("ssh-keygen")
+            .args(["-q", "-H", "-f"])
+            .arg(&path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+        let hashed = fs::read_to_string(path).unwrap();
+        assert!(hashed.starts_with("|1|"), "{hashed}");
+        hashed
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// As known_hosts names it.
@@ -294,4 +355,24 @@ pub(crate) fn keygen(folder: &Path, name: &str, kind: &str, passphrase: &str) {
         .status()
         .expect("ssh-keygen (package openssh-client) runs");
     assert!(status.success());
+}
+
+/// Has `authority` certify a host key; `options` say for which names and how long.
+pub(crate) fn sign_host_key(folder: &Path, authority: &str, name: &str, options: &[&str]) {
+    sign(folder, authority, name, &[&["-h"], options].concat());
+}
+
+/// Has `authority` certify that a key is this user's.
+pub(crate) fn sign_user_key(folder: &Path, authority: &str, name: &str, user: &str) {
+    sign(folder, authority, name, &["-n", user]);
+}
+
+fn sign(folder: &Path, authority: &str, name: &str, options: &[&str]) {
+    let status = Command::new("ssh-keygen")
+        .args(["-q", "-I", "test", "-s"])
+        .arg(folder.join(authority))
+        .args(options)
+        .arg(folder.join(format!("{name}.pub")))
+        .status();
+    assert!(status.unwrap().success());
 }
