@@ -147,7 +147,7 @@ fn parse(name: &str) -> Result<Name, TransportError> {
 }
 
 /// An error on the way to the target, with what to do next.
-fn explain(place: &str, error: &TransportError) -> Failure {
+pub(crate) fn explain(place: &str, error: &TransportError) -> Failure {
     let problem = Problem::new("can't use the target")
         .at(place)
         .because(error);

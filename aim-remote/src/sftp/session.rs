@@ -42,6 +42,8 @@ pub(crate) struct Session {
     pub(super) progress_timeout: Duration,
     /// Bytes of one read or write request.
     pub(super) piece: usize,
+    /// What the server says it can do, by name.
+    pub(super) extensions: Vec<String>,
 }
 
 impl Session {
@@ -78,6 +80,8 @@ impl Session {
                 });
             }
         }
+        let mut extensions: Vec<String> = version.extensions.keys().cloned().collect();
+        extensions.sort();
         let mut piece = PIECE_BYTES_UNKNOWN;
         if version.extensions.contains_key(LIMITS) {
             let limits = within(host, progress_timeout, "asking for limits", raw.limits())
@@ -92,6 +96,7 @@ impl Session {
             host: host.to_owned(),
             progress_timeout,
             piece,
+            extensions,
         })
     }
 

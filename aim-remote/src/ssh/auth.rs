@@ -20,12 +20,12 @@ use crate::transport::TransportError;
 
 type DynAgent = AgentClient<Box<dyn AgentStream + Send + Unpin>>;
 
-/// Tries the credentials in order until one is accepted.
+/// Tries the credentials in order until one is accepted, and says which.
 pub(super) async fn log_in(
     handle: &mut Handle<HostKeyCheck>,
     target: &SshTarget,
     credentials: &[Credential],
-) -> Result<(), TransportError> {
+) -> Result<String, TransportError> {
     let rsa_hash = match handle.best_supported_rsa_hash().await {
         Ok(hash) => hash.flatten(),
         Err(error) => return Err(lost(&target.address(), &error)),
@@ -36,6 +36,7 @@ pub(super) async fn log_in(
         // a server that names no algorithm still takes SHA-2 if it is younger than 2016
         rsa_hash: rsa_hash.or(Some(HashAlg::Sha256)),
         tried: Vec::new(),
+        accepted: String::new(),
     };
     for credential in credentials {
         let accepted = match credential {
@@ -45,7 +46,7 @@ pub(super) async fn log_in(
             Credential::Agent { socket } => login.agent(socket.as_ref()).await,
         };
         if accepted {
-            return Ok(());
+            return Ok(login.accepted);
         }
         // after too many refusals the server hangs up
         if login.handle.is_closed() {
@@ -71,6 +72,8 @@ struct LogIn<'a> {
     rsa_hash: Option<HashAlg>,
     /// What was tried without success.
     tried: Vec<String>,
+    /// What was accepted.
+    accepted: String,
 }
 
 impl LogIn<'_> {
@@ -204,14 +207,17 @@ impl LogIn<'_> {
         self.note(result, || shown)
     }
 
-    /// Keeps what was refused for the message.
+    /// Keeps what was accepted, and what was refused for the message.
     fn note<E: std::fmt::Display>(
         &mut self,
         result: Result<AuthResult, E>,
         shown: impl FnOnce() -> String,
     ) -> bool {
         match result {
-            Ok(AuthResult::Success) => return true,
+            Ok(AuthResult::Success) => {
+                self.accepted = shown();
+                return true;
+            }
             Ok(AuthResult::Failure {
                 partial_success: true,
                 remaining_methods,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use russh::client::{self, Handle};
@@ -23,6 +23,8 @@ const KEEPALIVES_MISSED_MAX: usize = 3;
 /// far side does not take.
 pub(super) struct Client {
     handle: Handle<HostKeyCheck>,
+    host_key: Arc<OnceLock<String>>,
+    login: String,
     address: String,
     progress_timeout: Duration,
     _socket: SocketGuard,
@@ -34,31 +36,45 @@ impl Client {
         let known_hosts = KnownHosts::read(&login.known_hosts)?;
         let (stream, socket) = dial(target).await?;
         let limit = target.timeouts.connect;
+        let host_key = Arc::new(OnceLock::new());
         let log_in = async {
             let config = Arc::new(config(target, &known_hosts));
             let check = HostKeyCheck {
                 target: target.clone(),
                 files: login.known_hosts.clone(),
                 known_hosts,
+                accepted: Arc::clone(&host_key),
             };
             let connecting = client::connect_stream(config, stream, check);
             let mut handle = connecting.await.map_err(|error| match error {
                 ConnectError::HostKey(error) => error,
                 ConnectError::Protocol(error) => lost(&target.address(), &error),
             })?;
-            auth::log_in(&mut handle, target, &login.credentials).await?;
-            Ok(handle)
+            let login = auth::log_in(&mut handle, target, &login.credentials).await?;
+            Ok((handle, login))
         };
-        let handle = match timeout(limit, log_in).await {
+        let (handle, login) = match timeout(limit, log_in).await {
             Ok(handle) => handle?,
             Err(_) => return Err(timed_out(target, "logging in")),
         };
         Ok(Self {
             handle,
+            host_key,
+            login,
             address: target.address(),
             progress_timeout: target.timeouts.progress,
             _socket: socket,
         })
+    }
+
+    /// Type and fingerprint of the host key that was accepted.
+    pub(super) fn host_key(&self) -> Option<&str> {
+        self.host_key.get().map(String::as_str)
+    }
+
+    /// What we logged in with.
+    pub(super) fn login(&self) -> &str {
+        &self.login
     }
 
     /// Starts the SFTP subsystem on a channel of its own.
@@ -168,6 +184,8 @@ pub(super) struct HostKeyCheck {
     target: SshTarget,
     files: Vec<PathBuf>,
     known_hosts: KnownHosts,
+    /// The key that was accepted.
+    accepted: Arc<OnceLock<String>>,
 }
 
 /// Why a handshake failed.
@@ -203,7 +221,11 @@ impl client::Handler for HostKeyCheck {
         let host = self.target.address();
         let offers = format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256));
         let refusal = match verdict {
-            Verdict::Accepted => return Ok(true),
+            Verdict::Accepted => {
+                // the same one at every rekeying
+                self.accepted.get_or_init(|| offers);
+                return Ok(true);
+            }
             Verdict::Unknown => TransportError::HostKeyUnknown {
                 host,
                 files: (self.files.iter())

@@ -70,6 +70,22 @@ impl Connection {
         }
     }
 
+    /// Type and fingerprint of the host key that was accepted, where it is known here.
+    pub(crate) fn host_key(&self) -> Option<&str> {
+        match &self.made_by {
+            MadeBy::Us(client) => client.host_key(),
+            MadeBy::Program(_) => None,
+        }
+    }
+
+    /// What we logged in with, where it is known here.
+    pub(crate) fn login(&self) -> Option<&str> {
+        match &self.made_by {
+            MadeBy::Us(client) => Some(client.login()),
+            MadeBy::Program(_) => None,
+        }
+    }
+
     /// `host:port`.
     pub(crate) fn address(&self) -> &str {
         &self.address

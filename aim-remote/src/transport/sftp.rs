@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -80,11 +81,53 @@ impl SftpTransport {
         Err(used.connection.explain(error).await)
     }
 
+    /// The far directory as a path.
+    fn folder(&self) -> String {
+        match self.directory.as_str() {
+            "" => ".".to_owned(),
+            directory => directory.to_owned(),
+        }
+    }
+
     fn path(&self, name: &str) -> String {
         match self.directory.trim_end_matches('/') {
             "" if self.directory.is_empty() => name.to_owned(),
             directory => format!("{directory}/{name}"),
         }
+    }
+}
+
+/// What [`SftpTransport::survey`] finds out.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// Type and fingerprint of the accepted host key; `None` where another program checks it.
+    pub host_key: Option<String>,
+    /// What we logged in with; `None` where another program does that.
+    pub login: Option<String>,
+    /// SFTP extensions that the server offers, sorted by name.
+    pub extensions: Vec<String>,
+    /// Bytes that the account may still write; `None` where the server does not say.
+    pub free_bytes: Option<u64>,
+    /// The median time from a question to its answer.
+    pub round_trip: Duration,
+}
+
+impl SftpTransport {
+    /// Connects, and asks what the server and the line are like.
+    pub async fn survey(&self) -> Result<Survey, TransportError> {
+        let link = self.link().await?;
+        let folder = self.folder();
+        let asking = async {
+            Ok(Survey {
+                host_key: link.connection.host_key().map(str::to_owned),
+                login: link.connection.login().map(str::to_owned),
+                extensions: link.session.extensions().to_vec(),
+                free_bytes: link.session.free_bytes(&folder).await?,
+                round_trip: link.session.round_trip(&folder).await?,
+            })
+        };
+        let survey = asking.await;
+        self.settle(link, survey).await
     }
 }
 
@@ -102,8 +145,7 @@ impl Transport for SftpTransport {
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, TransportError> {
         let path = match folder {
-            "" if self.directory.is_empty() => ".".to_owned(),
-            "" => self.directory.clone(),
+            "" => self.folder(),
             folder => self.path(folder),
         };
         if !folder.is_empty() && !is_component(folder) {

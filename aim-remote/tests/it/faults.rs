@@ -126,6 +126,8 @@ fn a_frozen_peer_is_given_up_in_the_middle_of_an_upload(way: Way) {
     let mut target = case.target();
     target.timeouts = Timeouts {
         progress: Duration::from_secs(1),
+        // that of the ssh program would end it, too
+        keepalive: Duration::from_secs(3600),
         ..Timeouts::default()
     };
     let transport = SftpTransport::new(target, path(case.directory.path()));

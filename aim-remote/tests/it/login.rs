@@ -180,6 +180,24 @@ fn an_agent_logs_in_with_the_key_that_fits() {
 }
 
 #[test]
+fn a_survey_tells_what_the_line_and_the_server_are_like() {
+    let sshd = Sshd::start();
+    for (target, is_ours) in [(sshd.target(), true), (sshd.target_by_program(), false)] {
+        let transport = SftpTransport::new(target, "/run");
+        let survey = run_blocking(|_| async { transport.survey().await })
+            .unwrap()
+            .unwrap();
+        assert!(survey.free_bytes.unwrap() > 0);
+        for extension in ["fsync@openssh.com", "posix-rename@openssh.com"] {
+            assert!(survey.extensions.iter().any(|name| name == extension));
+        }
+        assert_eq!(survey.host_key.is_some(), is_ours);
+        let login = survey.login.unwrap_or_default();
+        assert_eq!(login.contains("user (SHA256:"), is_ours, "{login}");
+    }
+}
+
+#[test]
 fn nobody_there_is_unreachable() {
     let sshd = Sshd::start();
     for target in [sshd.target(), sshd.target_by_program()] {
@@ -284,7 +302,7 @@ fn the_program_and_what_it_started_end_with_the_connection() {
     let proxy = format!("{folder}/proxy %h %p");
     let script = format!(
         "#!/bin/bash\necho $$ >> {folder}/ssh.pids\ntrap '' TERM HUP PIPE\n\
-         exec 3<>/dev/tcp/$1/$2\ncat <&3 &\ncat >&3\nexec tail -f /dev/null\n"
+         exec 3<>/dev/tcp/$1/$2\ncat <&3 &\ncat >&3\nexec sleep 1000\n"
     );
     fs::write(sshd.path("proxy"), script).unwrap();
     set_mode(&sshd.path("proxy"), 0o755);
