@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 use super::config_check::checked;
 use crate::args::{ConfigArgs, Output};
 use crate::daemon::{
-    Answers, Control, Handover, Program, Request, RunLock, Service, isolate, notify,
+    Answers, Control, Handover, Orphans, Program, Request, RunLock, Service, isolate, notify,
 };
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
@@ -26,8 +26,10 @@ pub(crate) fn run(args: &ConfigArgs, out: &Output) -> Outcome {
     let config = checked.warned();
     let program = Program::of_this_process()
         .map_err(|error| Problem::new("can't tell how this program was started").io(&error))?;
+    let orphans = Orphans::find();
     // before files are opened and threads started
     isolate(&config)?;
+    orphans.reap();
     let signals = listen()?;
     let _lock = RunLock::take(&config.run_dir)?;
     let daemon = Daemon {

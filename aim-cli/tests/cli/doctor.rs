@@ -11,6 +11,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::program::{Ran, aim, text};
+use crate::run::{Daemon, Host};
+use crate::series::Series;
 
 /// A source's configuration, with disk and journal, whose target is to be given.
 struct Site(TempDir);
@@ -197,9 +199,9 @@ fn what_is_missing_is_a_problem_with_a_remedy() {
 fn the_line_and_the_server_are_tried() {
     let site = Site::new();
     site.make_server();
+    let port = site.listen();
     let target = format!(
-        "target = \"ssh://root@127.0.0.1:{}{}\"\nkey = \"{}\"\nknown_hosts = \"{}\"",
-        site.listen(),
+        "target = \"ssh://root@127.0.0.1:{port}{}\"\nkey = \"{}\"\nknown_hosts = \"{}\"",
         site.path("mirror").display(),
         site.path("user").display(),
         site.path("known_hosts").display()
@@ -221,6 +223,29 @@ fn the_line_and_the_server_are_tried() {
     );
 
     let host_key = fs::read_to_string(site.path("host.pub")).unwrap();
+    let other = fs::read_to_string(site.path("user.pub")).unwrap();
+    let host = format!("[127.0.0.1]:{port}");
+    for (known_hosts, cause, remedy) in [
+        (
+            format!("{host} {other}"),
+            "is not the one recorded",
+            "find out why before you change known_hosts",
+        ),
+        (
+            format!("@revoked * {host_key}{host} {host_key}"),
+            "is revoked in",
+            "give the host a new key",
+        ),
+    ] {
+        fs::write(site.path("known_hosts"), known_hosts).unwrap();
+        let findings = site.findings(&["data"]);
+        let refused = found(&findings, "volume.data", "target").to_string();
+        assert!(
+            refused.contains(cause) && refused.contains(remedy),
+            "{refused}"
+        );
+    }
+
     fs::write(site.path("known_hosts"), format!("127.0.0.1 {host_key}")).unwrap();
     let findings = site.findings(&["data"]);
     for check in [
@@ -295,4 +320,19 @@ fn a_directory_of_another_volume_is_a_problem() {
     fs::remove_dir_all(site.path("journal")).unwrap();
     let findings = site.findings(&["data"]);
     is(&findings, "volume.data", "pairing", "problem");
+}
+
+#[test]
+fn a_running_aim_is_no_hindrance() {
+    let host = Host::new(&Series::new());
+    let daemon = Daemon::start_file(&host, Path::new(env!("CARGO_BIN_EXE_aim")));
+    let said = host.aim(&["doctor", "--json"]).json();
+    let findings = said["findings"].as_array().unwrap();
+    let running = found(findings, "host", "daemon");
+    assert_eq!(running["figures"]["pid"], daemon.pid());
+    is(findings, "mirror.data", "disk", "ok");
+    is(findings, "mirror.data", "identity", "ok");
+    // no volume: nothing is asked of the driver
+    assert!(!findings.iter().any(|finding| finding["check"] == "ublk"));
+    assert_eq!(daemon.stop(), 0);
 }

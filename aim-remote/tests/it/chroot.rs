@@ -35,12 +35,10 @@ impl Locked {
         set_mode(&data, 0o700);
         // the account itself reads its authorized_keys
         set_mode(&sshd.path(""), 0o711);
-        set_mode(&sshd.path("authorized_keys"), 0o644);
-        let rules = format!(
-            "Match User {ACCOUNT}\n  ChrootDirectory {}\n  ForceCommand internal-sftp\n  \
-             AuthenticationMethods publickey\n  DisableForwarding yes\n  PermitTTY no\n",
-            root.path().display()
-        );
+        let keys = sshd.path("keys");
+        fs::create_dir(&keys).unwrap();
+        fs::copy(sshd.path("user.pub"), keys.join(ACCOUNT)).unwrap();
+        let rules = rules(root.path(), &keys);
         sshd.append("sshd_config", &rules);
         Self { sshd, root }
     }
@@ -55,6 +53,23 @@ impl Locked {
     fn data(&self, file: &str) -> PathBuf {
         self.root.path().join("data").join(file)
     }
+}
+
+/// What the manual has an operator write into sshd_config, for our account and folders.
+fn rules(root: &Path, keys: &Path) -> String {
+    let manual = include_str!("../../../docs/operations.md");
+    let begin = manual.find("Match User aim\n").unwrap();
+    let (rules, _) = manual[begin..].split_once("END\n").unwrap();
+    let mut rules = rules.to_owned();
+    for (written, ours) in [
+        ("User aim", format!("User {ACCOUNT}")),
+        ("/srv/aim", root.display().to_string()),
+        ("/etc/ssh/authorized_keys", keys.display().to_string()),
+    ] {
+        assert!(rules.contains(written), "{rules}");
+        rules = rules.replace(written, &ours);
+    }
+    rules
 }
 
 fn set_mode(path: &Path, mode: u32) {

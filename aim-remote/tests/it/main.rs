@@ -16,6 +16,7 @@ mod end_to_end;
 mod faults;
 mod host_keys;
 mod login;
+mod rekey;
 mod ship;
 mod site;
 mod sshd;
