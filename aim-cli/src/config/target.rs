@@ -70,7 +70,8 @@ fn ssh(text: &str, rest: &str) -> Result<SshTarget, InvalidTarget> {
         return Err(InvalidTarget::Password(shown));
     }
     let (host, port) = host_and_port(place);
-    if host.is_empty() {
+    // none begins with a dash, and programs would take it for an option
+    if host.is_empty() || host.starts_with('-') {
         return Err(InvalidTarget::Host(text.to_owned()));
     }
     let port = match port {
@@ -151,6 +152,7 @@ mod tests {
         assert!(error("mirror:/srv").contains("neither"));
         assert!(error("ssh://mirror/srv").contains("no user"));
         assert!(error("ssh://aim@:22/srv").contains("no host"));
+        assert!(error("ssh://aim@-oProxyCommand=x/srv").contains("no host"));
         assert!(error("ssh://aim@mirror:0/srv").contains("`0` is not a port"));
         assert!(error("ssh://aim@mirror").contains("no directory"));
         let password = error("ssh://aim:secret@mirror/srv");

@@ -14,7 +14,8 @@ pub(super) struct Folder {
     pub(super) path: PathBuf,
     /// Whether the folder itself is there.
     pub(super) exists: bool,
-    /// The kind of file system.
+    /// The name of the file system.
+    pub(super) file_system: &'static str,
     pub(super) kind: Kind,
     /// Bytes that may still be written.
     pub(super) free_bytes: u64,
@@ -32,15 +33,21 @@ pub(super) enum Kind {
     Disk,
 }
 
-const MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
-/// NFS, SMB2, CIFS, 9p, Ceph; FUSE may be anything.
-const NETWORK: [u64; 6] = [
-    0x6969,
-    0xfe53_4d42,
-    0xff53_4d42,
-    0x0102_1997,
-    0x00c3_6400,
-    0x6573_5546,
+/// By the number in `statfs`. FUSE may be anything; others than these are taken for disks.
+const FILE_SYSTEMS: [(u64, &str, Kind); 13] = [
+    (0x0102_1994, "tmpfs", Kind::Memory),
+    (0x8584_58f6, "ramfs", Kind::Memory),
+    (0x6969, "nfs", Kind::Network),
+    (0xfe53_4d42, "smb2", Kind::Network),
+    (0xff53_4d42, "cifs", Kind::Network),
+    (0x0102_1997, "9p", Kind::Network),
+    (0x00c3_6400, "ceph", Kind::Network),
+    (0x6573_5546, "fuse", Kind::Network),
+    (0xef53, "ext4", Kind::Disk),
+    (0x5846_5342, "xfs", Kind::Disk),
+    (0x9123_683e, "btrfs", Kind::Disk),
+    (0x2fc1_2fc1, "zfs", Kind::Disk),
+    (0x794c_7630, "overlay", Kind::Disk),
 ];
 
 impl Folder {
@@ -50,16 +57,14 @@ impl Folder {
         let there = there.unwrap_or_else(|| Path::new("/"));
         let magic = rustix::fs::statfs(there)?.f_type.cast_unsigned();
         let facts = rustix::fs::statvfs(there)?;
+        let known = FILE_SYSTEMS.iter().find(|(number, ..)| *number == magic);
+        let unknown = (magic, "a file system", Kind::Disk);
+        let (_, file_system, kind) = *known.unwrap_or(&unknown);
         Ok(Self {
             path: path.to_owned(),
             exists: path.is_dir(),
-            kind: if MEMORY.contains(&magic) {
-                Kind::Memory
-            } else if NETWORK.contains(&magic) {
-                Kind::Network
-            } else {
-                Kind::Disk
-            },
+            file_system,
+            kind,
             free_bytes: facts.f_bavail.saturating_mul(facts.f_frsize),
             is_read_only: facts.f_flag.contains(StatVfsMountFlags::RDONLY),
         })
@@ -79,15 +84,18 @@ impl Folder {
         match self.kind {
             Kind::Memory => section.problem(
                 check,
-                format!("{shown} is in memory: a power cut takes it"),
+                format!("{shown} is on {}: a power cut takes it", self.file_system),
                 "put it on a disk",
             ),
             Kind::Network => section.warn(
                 check,
-                format!("{shown} is on another machine, or on a file system of a program"),
+                format!(
+                    "{shown} is on {}, which may be another machine",
+                    self.file_system
+                ),
                 "put it on a disk of this host: it has to be there when the network is not",
             ),
-            Kind::Disk => section.ok(check, format!("{shown} is on a disk")),
+            Kind::Disk => section.ok(check, format!("{shown} is on {}", self.file_system)),
         };
     }
 
@@ -152,6 +160,7 @@ mod tests {
         Folder {
             path: "/somewhere".into(),
             exists: true,
+            file_system: "it",
             kind,
             free_bytes: 500,
             is_read_only: false,

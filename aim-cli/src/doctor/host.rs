@@ -77,10 +77,13 @@ fn run_dir(section: &mut Section, config: &Config, is_running: bool) {
     };
     let shown = folder.path.display();
     match folder.kind {
-        Kind::Memory => section.ok(check, format!("{shown} is in memory")),
+        Kind::Memory => section.ok(check, format!("{shown} is on {}", folder.file_system)),
         _ => section.warn(
             check,
-            format!("{shown} is on a disk: each write of a volume goes there, too"),
+            format!(
+                "{shown} is on {}: each write of a volume goes there, too",
+                folder.file_system
+            ),
             "put it on tmpfs",
         ),
     };

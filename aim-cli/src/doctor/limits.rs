@@ -7,10 +7,11 @@ use crate::config::{Config, Size, VolumeConfig};
 
 /// Capabilities that a host with volumes needs, by their bit.
 const CAPABILITIES: [(u32, &str); 3] = [
-    (14, "CAP_IPC_LOCK"),
+    (IPC_LOCK, "CAP_IPC_LOCK"),
     (21, "CAP_SYS_ADMIN"),
     (24, "CAP_SYS_RESOURCE"),
 ];
+const IPC_LOCK: u32 = 14;
 /// Files that a volume or mirror has open, generously.
 const FILES_EACH: u64 = 128;
 const FILES_BESIDES: u64 = 128;
@@ -25,7 +26,7 @@ pub(super) fn locked_bytes(volume: &VolumeConfig) -> u64 {
 pub(super) fn judge(section: &mut Section, config: &Config) {
     if !config.volumes.is_empty() {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        rights(section, &status);
+        rights(section, &status, getrlimit(Resource::Memlock).current);
         let needed = config.volumes.values().map(locked_bytes).sum();
         memory(section, needed, total_memory());
     }
@@ -34,10 +35,15 @@ pub(super) fn judge(section: &mut Section, config: &Config) {
     open_files(section, limit, FILES_BESIDES + entries * FILES_EACH);
 }
 
-fn rights(section: &mut Section, status: &str) {
+/// `memlock` bytes may be locked without a right to do so; `None` is any number.
+fn rights(section: &mut Section, status: &str, memlock: Option<u64>) {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let held = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    let held = held.unwrap_or(0);
+    let may_lock = match memlock {
+        None => 1 << IPC_LOCK,
+        Some(_) => 0,
+    };
+    let held = held.unwrap_or(0) | may_lock;
     let lacking: Vec<&str> = CAPABILITIES
         .iter()
         .filter(|(bit, _)| held & (1 << bit) == 0)
@@ -48,7 +54,8 @@ fn rights(section: &mut Section, status: &str) {
         lacking => section.problem(
             "rights",
             format!("without {}", lacking.join(", ")),
-            "run as root; in a container, give it these capabilities",
+            "run as root; in a container, give it these capabilities; LimitMEMLOCK=infinity stands \
+             for CAP_IPC_LOCK",
         ),
     };
 }
@@ -113,12 +120,20 @@ mod tests {
 
     #[test]
     fn lacking_rights_are_named() {
-        let all = verdict(|section| rights(section, "Name:\taim\nCapEff:\t000001ffffffffff\n"));
+        let all =
+            verdict(|section| rights(section, "Name:\taim\nCapEff:\t000001ffffffffff\n", Some(0)));
         assert_eq!(all.0, Verdict::Ok);
-        let some = verdict(|section| rights(section, "CapEff:\t0000000000204000\n"));
-        assert_eq!(some.0, Verdict::Problem);
-        assert!(some.1.contains("without CAP_SYS_RESOURCE\n"), "{}", some.1);
-        let unknown = verdict(|section| rights(section, ""));
+        for (mask, memlock, expected) in [
+            ("0000000000204000", Some(0), "CAP_SYS_RESOURCE"),
+            ("0000000001200000", Some(1 << 20), "CAP_IPC_LOCK"),
+            ("0000000000200000", None, "CAP_SYS_RESOURCE"),
+        ] {
+            let some = verdict(|s| rights(s, &format!("CapEff:\t{mask}\n"), memlock));
+            assert_eq!(some.0, Verdict::Problem);
+            let said = format!("without {expected}\n");
+            assert!(some.1.contains(&said), "{}", some.1);
+        }
+        let unknown = verdict(|section| rights(section, "", Some(0)));
         assert_eq!(unknown.0, Verdict::Problem);
     }
 

@@ -141,7 +141,7 @@ fn judge_speed(
         .figure("probe_bytes", speed.bytes);
     let (idle, busy) = latency(config, round_trip, rate);
     let what = format!(
-        "{:.1} s is to be expected, {:.1} s where files are full",
+        "about {:.1} s is to be expected, {:.1} s where files are full",
         idle.as_secs_f64(),
         busy.as_secs_f64()
     );

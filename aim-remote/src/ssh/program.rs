@@ -118,3 +118,41 @@ fn arguments(target: &SshTarget, program: &SshProgram) -> Vec<OsString> {
     arguments.extend(["-s", "--", &target.host, "sftp"].map(OsString::from));
     arguments
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ssh::{Timeouts, Way};
+
+    #[test]
+    fn nobody_is_asked_and_no_host_is_an_option() {
+        let program = SshProgram {
+            path: "/usr/bin/ssh".into(),
+            config: Some("/etc/aim/ssh_config".into()),
+        };
+        let target = SshTarget {
+            host: "-oProxyCommand=evil".to_owned(),
+            port: Some(2222),
+            user: "aim".to_owned(),
+            way: Way::Program(program.clone()),
+            timeouts: Timeouts::default(),
+        };
+        let line = arguments(&target, &program);
+        let line: Vec<_> = line.iter().map(|word| word.to_str().unwrap()).collect();
+        assert_eq!(line[..2], ["-F", "/etc/aim/ssh_config"]);
+        let end = [
+            "-p",
+            "2222",
+            "-l",
+            "aim",
+            "-s",
+            "--",
+            "-oProxyCommand=evil",
+            "sftp",
+        ];
+        assert!(line.ends_with(&end), "{line:?}");
+        for option in ["BatchMode=yes", "StrictHostKeyChecking=yes"] {
+            assert!(line.windows(2).any(|pair| pair == ["-o", option]));
+        }
+    }
+}
