@@ -169,38 +169,11 @@ fn advice(error: &TransportError) -> (Exit, Option<&'static str>) {
                  a private key and its passphrase must be files with mode 600",
             ),
         ),
-        TransportError::HostKeyUnknown { .. } => (
-            Exit::Auth,
-            Some(
-                "get the key from the mirror host itself and add it to known_hosts: \
-                 `ssh-keyscan HOST`, then compare it with `ssh-keygen -lf` there",
-            ),
-        ),
-        TransportError::HostKeyChanged { .. } => (
-            Exit::Auth,
-            Some(
-                "it may be another machine, or somebody in between: find out why before you \
-                 change known_hosts; if the host has a new key, replace the line by it",
-            ),
-        ),
-        TransportError::HostKeyRevoked { .. } => (
-            Exit::Auth,
-            Some(
-                "whoever has this key may pretend to be the host: give the host a new key, and \
-                 record that",
-            ),
-        ),
-        TransportError::HostCertificate { .. } => (
-            Exit::Auth,
-            Some("have the host's key signed anew: `ssh-keygen -s CA -h -n HOST ...`"),
-        ),
-        TransportError::HostKeyRefused { .. } => (
-            Exit::Auth,
-            Some(
-                "record the key where your ssh looks for it (UserKnownHostsFile), after you have \
-                 compared it on the mirror host itself: `ssh-keygen -lf`",
-            ),
-        ),
+        TransportError::HostKeyUnknown { .. }
+        | TransportError::HostKeyChanged { .. }
+        | TransportError::HostKeyRevoked { .. }
+        | TransportError::HostKeyRefused { .. }
+        | TransportError::HostCertificate { .. } => (Exit::Auth, advice_on_trust(error)),
         TransportError::ServerLacks { .. } => (
             Exit::Failed,
             Some(
@@ -227,4 +200,30 @@ fn advice(error: &TransportError) -> (Exit, Option<&'static str>) {
         ),
         _ => (Exit::Failed, None),
     }
+}
+
+/// What helps where the other host is not known to be the right one.
+fn advice_on_trust(error: &TransportError) -> Option<&'static str> {
+    Some(match error {
+        TransportError::HostKeyUnknown { .. } => {
+            "get the key from the mirror host itself and add it to known_hosts: \
+             `ssh-keyscan HOST`, then compare it with `ssh-keygen -lf` there"
+        }
+        TransportError::HostKeyChanged { .. } => {
+            "it may be another machine, or somebody in between: find out why before you change \
+             known_hosts; if the host has a new key, replace the line by it"
+        }
+        TransportError::HostKeyRevoked { .. } => {
+            "whoever has this key may pretend to be the host: give the host a new key, and record \
+             that"
+        }
+        TransportError::HostKeyRefused { .. } => {
+            "record the key where your ssh looks for it (UserKnownHostsFile), after you have \
+             compared it on the mirror host itself: `ssh-keygen -lf`"
+        }
+        TransportError::HostCertificate { .. } => {
+            "have the host's key signed anew: `ssh-keygen -s CA -h -n HOST ...`"
+        }
+        _ => return None,
+    })
 }

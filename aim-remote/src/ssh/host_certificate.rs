@@ -74,3 +74,48 @@ fn shown(principals: &[String]) -> String {
         names => names.join(", "),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// For `mirror.example`, for ever; as `ssh-keygen -s` made it.
+    const CERTIFICATE: &str = "ssh-ed25519-cert-v01@openssh.com \
+AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29tAAAAIPt671eM34SCINY6XC5ktrHWbjIgMd0jhTxE\
+YUzj4BxSAAAAIF0wgVMQi6agqegShlV2YGFeqITwcWOjLFsV6+3QgkGGAAAAAAAAAAAAAAACAAAABHRlc3QAAAAS\
+AAAADm1pcnJvci5leGFtcGxlAAAAAAAAAAD//////////wAAAAAAAAAAAAAAAAAAADMAAAALc3NoLWVkMjU1MTkA\
+AAAgpI7jxcjA0gNqLbhDTJORtaxdqSQsMOrmTyuZTjmlvv8AAABTAAAAC3NzaC1lZDI1NTE5AAAAQFlYIX3TrbmE\
+C4VilaB4jiCgIdlQPFwWAZcKqZfMt1WSNnaM3uYaFyXO7q31by0HPBOjmlF9XXExI52hyLcutAg=";
+
+    fn certificate() -> Certificate {
+        Certificate::from_openssh(CERTIFICATE).unwrap()
+    }
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_790_000_000)
+    }
+
+    #[test]
+    fn it_is_good_for_the_host_that_it_names() {
+        assert_eq!(check(&certificate(), "mirror.example", now()), Ok(()));
+        assert_eq!(check(&certificate(), "MIRROR.example", now()), Ok(()));
+        let other = check(&certificate(), "mirror.example.net", now()).unwrap_err();
+        assert_eq!(
+            other.to_string(),
+            "it is for mirror.example, not for mirror.example.net"
+        );
+    }
+
+    #[test]
+    fn a_byte_that_was_altered_is_seen() {
+        let mut bytes = certificate().to_bytes().unwrap();
+        let name = b"mirror.example";
+        let at = bytes.windows(name.len()).position(|part| part == name);
+        bytes[at.unwrap()] = b'n';
+        let forged = Certificate::from_bytes(&bytes).unwrap();
+        let refused = check(&forged, "nirror.example", now());
+        assert_eq!(refused, Err(Refusal::Signature));
+    }
+}

@@ -167,6 +167,24 @@ fn a_certificate_of_every_kind_of_key_is_understood() {
 }
 
 #[test]
+fn a_certificate_that_is_signed_with_sha1_is_refused() {
+    let sshd = Sshd::start();
+    let folder = sshd.path("");
+    keygen(&folder, "authority", "rsa", "");
+    sshd.add_host_certificate();
+    let options = ["-t", "ssh-rsa", "-n", "127.0.0.1"];
+    sign_host_key(&folder, "authority", "host_ed25519", &options);
+    let line = format!("@cert-authority * {}", sshd.public_key("authority"));
+    sshd.write_known_hosts(&line);
+    assert!(!both_accept(&sshd, "SHA-1"));
+    let refused = log_in(sshd.target()).unwrap_err().to_string();
+    assert!(
+        refused.contains("ssh-rsa, which is not accepted"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn what_is_wrong_with_a_certificate_is_said() {
     let sshd = Sshd::start();
     let folder = sshd.path("");
