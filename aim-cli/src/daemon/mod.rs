@@ -15,6 +15,7 @@ mod report;
 mod request;
 mod resync;
 mod serve;
+pub(crate) mod signals;
 mod start;
 mod volume;
 
