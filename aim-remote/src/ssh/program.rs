@@ -53,6 +53,8 @@ impl Program {
             .processes
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        // one that has ended has nothing to say of the streams there are now
+        processes.retain(|process| !process.has_ended());
         processes.push(Arc::new(process));
         Ok(stream)
     }
