@@ -219,7 +219,7 @@ fn a_server_without_sftp_is_refused() {
         let is_lost = matches!(refused, TransportError::ConnectionLost { .. });
         assert!(is_lost, "{refused}");
     }
-    sshd.configure("Subsystem sftp", "Subsystem other");
+    sshd.reconfigure("Subsystem sftp", "Subsystem other");
     for target in targets() {
         let refused = log_in(target).unwrap_err();
         let is_lack = matches!(refused, TransportError::ServerLacks { .. });

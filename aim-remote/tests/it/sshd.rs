@@ -138,7 +138,7 @@ impl Sshd {
     }
 
     /// Replaces a part of the server's configuration.
-    pub(crate) fn configure(&self, from: &str, to: &str) {
+    pub(crate) fn reconfigure(&self, from: &str, to: &str) {
         let config = fs::read_to_string(&self.shared.config).unwrap();
         assert!(config.contains(from), "{config}");
         fs::write(&self.shared.config, config.replace(from, to)).unwrap();
