@@ -11,8 +11,8 @@ use signal_hook::low_level::signal_name;
 use super::config_check::checked;
 use crate::args::{ConfigArgs, Output};
 use crate::daemon::{
-    Answers, Control, EndAsked, Handover, Program, Request, RunLock, Service, isolate, notify,
-    signals,
+    Answers, Control, EndAsked, Handover, Orphans, Program, Request, RunLock, Service, isolate,
+    notify, signals,
 };
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
@@ -28,8 +28,10 @@ pub(crate) fn run(args: &ConfigArgs, out: &Output) -> Outcome {
     let config = checked.warned();
     let program = Program::of_this_process()
         .map_err(|error| Problem::new("can't tell how this program was started").io(&error))?;
+    let orphans = Orphans::find();
     // before files are opened and threads started
     isolate(&config)?;
+    orphans.reap();
     let (signals, end_asked) = listen()?;
     let _lock = RunLock::take(&config.run_dir)?;
     let daemon = Daemon {

@@ -7,6 +7,7 @@
 mod apart;
 mod fields;
 mod load;
+mod login;
 mod parse;
 mod quantity;
 mod raw;
@@ -18,4 +19,4 @@ mod typed;
 pub(crate) use load::{DEFAULT_PATH, load};
 pub(crate) use quantity::{Size, Span};
 pub(crate) use target::Target;
-pub(crate) use typed::{Config, Entry, Key, MirrorConfig, OnJournalFull, VolumeConfig};
+pub(crate) use typed::{Config, Entry, Key, Login, MirrorConfig, OnJournalFull, VolumeConfig};

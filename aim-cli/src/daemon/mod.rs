@@ -7,6 +7,7 @@ mod lock;
 mod meter;
 mod mirror;
 pub(crate) mod notify;
+mod orphans;
 mod program;
 mod reminder;
 mod repair;
@@ -23,6 +24,7 @@ pub(crate) use handover::Handover;
 pub(crate) use isolation::isolate;
 pub(crate) use lock::RunLock;
 pub(crate) use mirror::difference_message;
+pub(crate) use orphans::Orphans;
 pub(crate) use program::Program;
 #[cfg(test)]
 pub(crate) use report::DaemonReport;

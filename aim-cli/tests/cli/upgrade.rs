@@ -177,3 +177,25 @@ fn only_what_waits_can_be_abandoned() {
         .exits(10)
         .says("no device of this name waits");
 }
+
+#[test]
+fn what_the_program_before_has_started_is_reaped() {
+    let host = Host::new(&Series::new());
+    let script = host.path("before");
+    let pid = host.path("pid");
+    // as an upgrade does: the process has a child, and executes another program
+    let text = format!(
+        "#!/bin/sh\ntrue &\necho $! > {}\nexec {} \"$@\"\n",
+        pid.display(),
+        env!("CARGO_BIN_EXE_aim")
+    );
+    std::fs::write(host.path("text"), text).unwrap();
+    install(&host.path("text"), &script);
+    let daemon = Daemon::start_file(&host, &script);
+    let child = std::fs::read_to_string(pid).unwrap();
+    let child = Path::new("/proc").join(child.trim());
+    while child.exists() {
+        std::thread::yield_now();
+    }
+    assert_eq!(daemon.stop(), 0);
+}

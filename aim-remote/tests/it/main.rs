@@ -11,9 +11,12 @@
 mod agent;
 mod apply;
 mod behaviour;
+mod chroot;
 mod end_to_end;
 mod faults;
+mod host_keys;
 mod login;
+mod rekey;
 mod ship;
 mod site;
 mod sshd;
