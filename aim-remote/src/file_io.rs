@@ -13,6 +13,7 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aim_core::fs::{DirFile, Directory};
 use tokio::sync::mpsc;
@@ -92,6 +93,16 @@ impl FileIo {
             }
         };
         Ok(Source { path, len, content })
+    }
+
+    /// Waits for so long. Without a runtime only what is over at once comes to its end: there is
+    /// no clock to wait for.
+    pub(crate) async fn pause(&self, time: Duration) {
+        match &self.0 {
+            _ if time.is_zero() => {}
+            Way::Ring(_) | Way::Runtime => tokio::time::sleep(time).await,
+            Way::InPlace => std::future::pending().await,
+        }
     }
 
     /// Does long work away from the coordinator's thread, where there is a runtime for it.

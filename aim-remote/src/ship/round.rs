@@ -1,6 +1,7 @@
 //! One round of shipping; the steps are those of the [module](super).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,18 +10,20 @@ use aim_core::capture::Comparison;
 use aim_core::cursor::{MirrorCursor, Position};
 use aim_core::failpoint::Failpoint;
 use aim_core::identity::VolumeIdentity;
-use aim_core::journal::FileName;
+use aim_core::journal::{FileName, ReadError};
 use aim_core::replay::Differences;
 use aim_core::spool::{Listing, SourceSpool, WaitingFile};
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
 use aim_core::units::FileNumber;
 
 use super::compare::Asked;
+use super::line::LineOptions;
 use super::receipt::{open, proves_receipt};
 use super::status::{SetAside, Shared};
+use super::uploads::{Stored, Upload, Uploads};
 use super::{ShipError, ShipStatus};
 use crate::file_io::FileIo;
-use crate::transport::{Name, Transport, TransportError, pass};
+use crate::transport::{Name, Remedy, Transport, TransportError, pass};
 
 /// The folder on the far side that files are put into.
 const INCOMING: &str = "incoming";
@@ -36,16 +39,36 @@ const REASON_BYTES_MAX: usize = 4096;
 #[derive(Debug)]
 pub struct Rounds<T> {
     spool: SourceSpool,
-    transport: T,
+    transport: Arc<T>,
+    line: LineOptions,
     shared: Arc<Shared>,
     /// Whether the far directory was found to be the one of this volume's mirror.
     mirror_is_ours: bool,
     /// Files that were seen whole on the far side, and are not received yet.
-    delivered: BTreeSet<FileNumber>,
+    delivered: BTreeMap<FileNumber, Delivered>,
+    /// Files that are on their way from one round to the next.
+    uploads: Uploads,
     comparison: Option<Arc<Comparison>>,
     asked: Asked,
     /// What the mirror had applied when its differences were read.
     differences_at: Option<Position>,
+}
+
+/// A file that was seen whole on the far side.
+#[derive(Debug)]
+struct Delivered {
+    position: Position,
+    stored: Stored,
+}
+
+/// What a look at the far side has shown.
+struct Seen {
+    /// Files that are not received, in the order of the series.
+    waiting: Vec<WaitingFile>,
+    /// The files of the far `incoming/`, with their lengths.
+    far: BTreeMap<String, u64>,
+    is_asking: bool,
+    is_applied: bool,
 }
 
 /// When the next round is due.
@@ -66,14 +89,22 @@ impl<T: Transport> Rounds<T> {
         shared.update(|status| status.target = transport.place());
         Self {
             spool,
-            transport,
+            transport: Arc::new(transport),
+            line: LineOptions::default(),
             shared,
             mirror_is_ours: false,
-            delivered: BTreeSet::new(),
+            delivered: BTreeMap::new(),
+            uploads: Uploads::default(),
             comparison: None,
             asked: Asked::default(),
             differences_at: None,
         }
+    }
+
+    /// Carries the files as `line` says.
+    #[must_use]
+    pub fn over(self, line: LineOptions) -> Self {
+        Self { line, ..self }
     }
 
     /// Also carries what the capture asks of the mirror, and the answers.
@@ -100,24 +131,73 @@ impl<T: Transport> Rounds<T> {
     }
 
     /// Goes round once, reading local files through `io`. What waits is put until `longest` has
-    /// passed, one file at least; then it is time to look for receipts again. A round may be
-    /// dropped in the middle: the next one does what is left.
+    /// passed; then it is time to look for receipts again, and what is on its way goes on in the
+    /// next round. A round may be dropped in the middle: the next one does what is left.
     ///
     /// # Errors
     ///
-    /// [`ShipError`]; the next round tries again.
+    /// [`ShipError`]; the next round tries again. Nothing is on its way then: what could be
+    /// brought to its end has been.
     pub async fn round(&mut self, io: &FileIo, longest: Duration) -> Result<Next, ShipError> {
-        let ended = self.look_and_put(io, longest).await;
-        if ended.is_err() {
+        // if the round is dropped, so are they
+        let mut uploads = mem::take(&mut self.uploads);
+        let ended = self.look_and_put(&mut uploads, io, longest).await;
+        if let Err(error) = &ended {
             // whatever is there afterwards may be another place
             self.mirror_is_ours = false;
             self.differences_at = None;
+            if !breaks_line(error) {
+                self.finish(&mut uploads).await;
+            }
+            uploads.abandon();
         }
+        self.uploads = uploads;
         ended
     }
 
-    async fn look_and_put(&mut self, io: &FileIo, longest: Duration) -> Result<Next, ShipError> {
+    async fn look_and_put(
+        &mut self,
+        uploads: &mut Uploads,
+        io: &FileIo,
+        longest: Duration,
+    ) -> Result<Next, ShipError> {
         let started = Instant::now();
+        let seen = uploads.beside(self.look()).await?;
+        // what came to its end during the look was not there yet when the look began
+        let carried = uploads.numbers();
+        let missing = self.not_there(&seen, &carried)?;
+        self.settle(uploads)?;
+        let mut set_aside = None;
+        let mut files_begun = 0;
+        for file in &missing {
+            // at least one in each round: asking alone may take longer than a round shall
+            let is_time = files_begun > 0 && started.elapsed() >= longest;
+            if is_time || !self.make_room(uploads, io, started, longest).await? {
+                return set_aside.map_or(Ok(Next::Now), Err);
+            }
+            if self.delivered.contains_key(&file.name.number) {
+                set_aside = Some(uploads.beside(self.look_into(file.name, io)).await?);
+            }
+            uploads.start(*file, self.upload(file, io)?);
+            files_begun += 1;
+            uploads.step().await;
+            self.settle(uploads)?;
+        }
+        while uploads.count() > 0 {
+            if !self.wait_for_one(uploads, io, started, longest).await? {
+                return set_aside.map_or(Ok(Next::Now), Err);
+            }
+        }
+        match set_aside {
+            Some(error) => Err(error),
+            None if seen.is_asking || !seen.waiting.is_empty() => Ok(Next::Soon),
+            None if seen.is_applied => Ok(Next::Later),
+            None => Ok(Next::Soon),
+        }
+    }
+
+    /// Steps 1 to 3.
+    async fn look(&mut self) -> Result<Seen, ShipError> {
         self.require_own_mirror().await?;
         let far = self.far_files().await?;
         let cursor = self.far_cursor().await?;
@@ -127,32 +207,101 @@ impl<T: Transport> Rounds<T> {
         let waiting = self.take_receipts(&cursor, sealed)?;
         require_next(&cursor, sealed, &waiting)?;
         let is_asking = match &self.comparison {
-            Some(comparison) => self.asked.carry(comparison, &self.transport).await?,
+            Some(comparison) => self.asked.carry(comparison, &*self.transport).await?,
             None => false,
         };
-        let mut set_aside = None;
-        let mut files_put = 0;
-        for file in &waiting {
-            if far.get(&file.name.sealed()) == Some(&file.bytes) {
-                self.note_delivered(file)?;
+        Ok(Seen {
+            waiting,
+            far,
+            is_asking,
+            is_applied: cursor.applied == cursor.received,
+        })
+    }
+
+    /// The waiting files that are neither on the far side nor on their way there.
+    fn not_there(
+        &mut self,
+        seen: &Seen,
+        carried: &BTreeSet<FileNumber>,
+    ) -> Result<Vec<WaitingFile>, ShipError> {
+        let mut missing = Vec::new();
+        for file in &seen.waiting {
+            let number = file.name.number;
+            if carried.contains(&number) {
                 continue;
             }
-            // at least one in each round: asking alone may take longer than a round shall
-            if files_put > 0 && started.elapsed() >= longest {
-                return set_aside.map_or(Ok(Next::Now), Err);
+            let is_there = |stored: &Stored| seen.far.get(&stored.name) == Some(&stored.bytes);
+            let as_it_is = Stored {
+                name: file.name.sealed(),
+                bytes: file.bytes,
+            };
+            if is_there(&as_it_is) {
+                self.note_delivered(file, as_it_is)?;
+            } else if !(self.delivered.get(&number)).is_some_and(|known| is_there(&known.stored)) {
+                missing.push(*file);
             }
-            if self.delivered.contains(&file.name.number) {
-                set_aside = Some(self.look_into(file.name, io).await?);
-            }
-            self.put(file, io).await?;
-            self.note_delivered(file)?;
-            files_put += 1;
         }
-        match set_aside {
-            Some(error) => Err(error),
-            None if is_asking || !waiting.is_empty() => Ok(Next::Soon),
-            None if cursor.applied == cursor.received => Ok(Next::Later),
-            None => Ok(Next::Soon),
+        Ok(missing)
+    }
+
+    /// Waits until one more file can be set on its way. Says whether it can, before the time is
+    /// over.
+    async fn make_room(
+        &mut self,
+        uploads: &mut Uploads,
+        io: &FileIo,
+        started: Instant,
+        longest: Duration,
+    ) -> Result<bool, ShipError> {
+        while uploads.count() >= self.line.channels.get() {
+            if !self.wait_for_one(uploads, io, started, longest).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until one of the files has come to its end. Says whether one has, before the time is
+    /// over.
+    async fn wait_for_one(
+        &mut self,
+        uploads: &mut Uploads,
+        io: &FileIo,
+        started: Instant,
+        longest: Duration,
+    ) -> Result<bool, ShipError> {
+        let left = longest.saturating_sub(started.elapsed());
+        let ended = tokio::select! {
+            biased;
+            ended = uploads.next() => ended,
+            () = io.pause(left) => return Ok(false),
+        };
+        if let Some(ended) = ended {
+            self.note_delivered(&ended.file, ended.stored?)?;
+        }
+        Ok(true)
+    }
+
+    /// Notes what has come to its end.
+    fn settle(&mut self, uploads: &mut Uploads) -> Result<(), ShipError> {
+        while let Some(ended) = uploads.take_ended() {
+            self.note_delivered(&ended.file, ended.stored?)?;
+        }
+        Ok(())
+    }
+
+    /// Brings what is on its way to its end, after something went wrong that need not concern it.
+    async fn finish(&mut self, uploads: &mut Uploads) {
+        while let Some(ended) = uploads.next().await {
+            let noted = ended
+                .stored
+                .and_then(|stored| self.note_delivered(&ended.file, stored));
+            if let Err(error) = noted {
+                tracing::debug!(file = %ended.file.name, %error, "not shipped either");
+                if breaks_line(&error) {
+                    return;
+                }
+            }
         }
     }
 
@@ -252,6 +401,7 @@ impl<T: Transport> Rounds<T> {
             status.waiting_bytes = waiting.iter().map(|file| file.bytes).sum();
             status.oldest_waiting = oldest;
         });
+        self.note_shipped();
         Ok(waiting)
     }
 
@@ -265,8 +415,8 @@ impl<T: Transport> Rounds<T> {
         listing.files.iter().filter(is_ours).copied().collect()
     }
 
-    /// Step 3, for one file.
-    async fn put(&self, file: &WaitingFile, io: &FileIo) -> Result<(), ShipError> {
+    /// Step 4, for one file.
+    fn upload(&self, file: &WaitingFile, io: &FileIo) -> Result<Upload, ShipError> {
         let text = file.name.sealed();
         let name = Name::in_folder(INCOMING, &text)?;
         let folder = self.spool.outgoing_folder();
@@ -274,36 +424,46 @@ impl<T: Transport> Rounds<T> {
             let path = folder.path().join(&text);
             TransportError::Source { path, source }
         })?;
-        pass(Failpoint::ShipPut, &text)?;
-        let stored = self
-            .transport
-            .put(&name, &source, &self.shared.progress)
-            .await;
-        self.shared.settle_progress();
-        let stored = stored?;
-        pass(Failpoint::ShipDelivered, &text)?;
-        tracing::debug!(
-            file = text,
-            sent = stored.sent,
-            reused = stored.reused,
-            "shipped"
-        );
+        let (transport, shared) = (Arc::clone(&self.transport), Arc::clone(&self.shared));
+        Ok(Box::pin(async move {
+            pass(Failpoint::ShipPut, &text)?;
+            let stored = transport.put(&name, &source, &shared.progress).await?;
+            pass(Failpoint::ShipDelivered, &text)?;
+            tracing::debug!(
+                file = text,
+                sent = stored.sent,
+                reused = stored.reused,
+                "shipped"
+            );
+            Ok(Stored {
+                name: text,
+                bytes: stored.sent + stored.reused,
+            })
+        }))
+    }
+
+    fn note_delivered(&mut self, file: &WaitingFile, stored: Stored) -> Result<(), ShipError> {
+        let number = file.name.number;
+        if let Some(known) = self.delivered.get_mut(&number) {
+            known.stored = stored;
+            return Ok(());
+        }
+        let Some(position) = open(&self.spool, file.name)?.position() else {
+            return Err(ShipError::reading(file.name)(ReadError::NotSealed));
+        };
+        let delivered = Delivered { position, stored };
+        self.delivered.insert(number, delivered);
+        self.note_shipped();
         Ok(())
     }
 
-    fn note_delivered(&mut self, file: &WaitingFile) -> Result<(), ShipError> {
-        if !self.delivered.insert(file.name.number) {
-            return Ok(());
-        }
-        let position = open(&self.spool, file.name)?.position();
+    /// Files arrive in any order: only those without a gap before them count.
+    fn note_shipped(&self) {
         self.shared.update(|status| {
-            if let Some(position) = position
-                && status.shipped.file < position.file
-            {
-                status.shipped = position;
+            while let Some(next) = self.delivered.get(&status.shipped.file.next()) {
+                status.shipped = next.position;
             }
         });
-        Ok(())
     }
 
     /// Asks why a file was set aside, and makes sure that it is whole here before it goes again.
@@ -330,6 +490,11 @@ impl<T: Transport> Rounds<T> {
         });
         Ok(ShipError::SetAside { name, reason })
     }
+}
+
+/// Whether nothing more can be had of the line for now.
+fn breaks_line(error: &ShipError) -> bool {
+    matches!(error, ShipError::Transport(error) if error.remedy() == Remedy::Retry)
 }
 
 /// Refuses to go on where the mirror host needs a file that is gone: it would wait for ever, and

@@ -16,7 +16,7 @@ use crate::transport::Progress;
 pub struct ShipStatus {
     /// The far directory.
     pub target: String,
-    /// The last file that is whole on the far side; not yet verified there.
+    /// The last file that is whole on the far side, with all before it; not yet verified there.
     pub shipped: Position,
     /// What the mirror host has verified and made durable, when last asked.
     pub received: Position,
@@ -57,6 +57,7 @@ pub struct SetAside {
 /// The status as the coordinator writes it and others read it.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
+    /// Of all files, since the start.
     pub(super) progress: Progress,
     inner: Mutex<Inner>,
 }
@@ -75,16 +76,9 @@ impl Shared {
     pub(super) fn snapshot(&self) -> ShipStatus {
         let mut inner = self.lock();
         let mut status = inner.status.clone();
-        status.sent_bytes += self.progress.sent();
+        status.sent_bytes = self.progress.sent();
         status.bytes_per_second = inner.rate.sample(Instant::now(), status.sent_bytes);
         status
-    }
-
-    /// Counts the file in progress as sent.
-    pub(super) fn settle_progress(&self) {
-        let mut inner = self.lock();
-        inner.status.sent_bytes += self.progress.sent();
-        self.progress.reset();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -70,37 +70,30 @@ pub struct Put {
     pub reused: u64,
 }
 
-/// How far a [`Transport::put`] has come; may be watched from another thread.
+/// How far uploads have come: one of them, or several together. May be watched from another
+/// thread.
 #[derive(Debug, Default)]
 pub struct Progress {
-    acknowledged: AtomicU64,
+    sent: AtomicU64,
     reused: AtomicU64,
 }
 
 impl Progress {
     /// Bytes that the far side has acknowledged, reused ones among them. Not yet durable.
     pub fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Ordering::Relaxed)
+        self.sent() + self.reused.load(Ordering::Relaxed)
     }
 
     /// Bytes among them that went over the line.
     pub fn sent(&self) -> u64 {
-        let reused = self.reused.load(Ordering::Relaxed);
-        self.acknowledged().saturating_sub(reused)
-    }
-
-    /// Starts over for the next file.
-    pub fn reset(&self) {
-        self.acknowledged.store(0, Ordering::Relaxed);
-        self.reused.store(0, Ordering::Relaxed);
+        self.sent.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add_sent(&self, bytes: u64) {
-        self.acknowledged.fetch_add(bytes, Ordering::Relaxed);
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn add_reused(&self, bytes: u64) {
         self.reused.fetch_add(bytes, Ordering::Relaxed);
-        self.acknowledged.fetch_add(bytes, Ordering::Relaxed);
     }
 }
