@@ -124,7 +124,7 @@ impl Line {
             Ok(file) => file,
             Err(_) => folder.create(&part)?,
         };
-        let kept = file.len()?.min(source.len());
+        let kept = file.len()?.min(source.len_max());
         let mut chunks = source.chunks(kept, PIECE);
         let Some(piece) = chunks.next().await? else {
             return Ok(());

@@ -8,4 +8,4 @@ mod session;
 mod upload;
 
 pub(crate) use session::Session;
-pub(crate) use upload::put;
+pub(crate) use upload::{WRITES_MAX, put};

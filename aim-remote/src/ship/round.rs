@@ -20,7 +20,7 @@ use super::compare::Asked;
 use super::line::LineOptions;
 use super::receipt::{open, proves_receipt};
 use super::status::{SetAside, Shared};
-use super::uploads::{Stored, Upload, Uploads};
+use super::uploads::{Ended, Stored, Upload, Uploads};
 use super::{ShipError, ShipStatus};
 use crate::file_io::FileIo;
 use crate::transport::{Name, Remedy, Transport, TransportError, pass};
@@ -85,26 +85,31 @@ pub enum Next {
 impl<T: Transport> Rounds<T> {
     /// Rounds that carry what is sealed in `spool` over `transport`.
     pub fn new(spool: SourceSpool, transport: T) -> Self {
-        let shared = Arc::new(Shared::default());
-        shared.update(|status| status.target = transport.place());
-        Self {
+        let rounds = Self {
             spool,
             transport: Arc::new(transport),
             line: LineOptions::default(),
-            shared,
+            shared: Arc::default(),
             mirror_is_ours: false,
             delivered: BTreeMap::new(),
             uploads: Uploads::default(),
             comparison: None,
             asked: Asked::default(),
             differences_at: None,
-        }
+        };
+        rounds.over(LineOptions::default())
     }
 
-    /// Carries the files as `line` says.
+    /// Carries the files as `line` says. Comes before anything else is done.
     #[must_use]
     pub fn over(self, line: LineOptions) -> Self {
-        Self { line, ..self }
+        let shared = Arc::new(Shared::throttled(line.bandwidth.clone()));
+        shared.update(|status| status.target = self.transport.place());
+        Self {
+            line,
+            shared,
+            ..self
+        }
     }
 
     /// Also carries what the capture asks of the mirror, and the answers.
@@ -277,7 +282,7 @@ impl<T: Transport> Rounds<T> {
             () = io.pause(left) => return Ok(false),
         };
         if let Some(ended) = ended {
-            self.note_delivered(&ended.file, ended.stored?)?;
+            self.note_ended(ended)?;
         }
         Ok(true)
     }
@@ -285,19 +290,24 @@ impl<T: Transport> Rounds<T> {
     /// Notes what has come to its end.
     fn settle(&mut self, uploads: &mut Uploads) -> Result<(), ShipError> {
         while let Some(ended) = uploads.take_ended() {
-            self.note_delivered(&ended.file, ended.stored?)?;
+            self.note_ended(ended)?;
         }
         Ok(())
+    }
+
+    fn note_ended(&mut self, ended: Ended) -> Result<(), ShipError> {
+        let stored = ended.stored?;
+        let bytes = ended.file.bytes;
+        self.shared.update(|status| status.delivered_bytes += bytes);
+        self.note_delivered(&ended.file, stored)
     }
 
     /// Brings what is on its way to its end, after something went wrong that need not concern it.
     async fn finish(&mut self, uploads: &mut Uploads) {
         while let Some(ended) = uploads.next().await {
-            let noted = ended
-                .stored
-                .and_then(|stored| self.note_delivered(&ended.file, stored));
-            if let Err(error) = noted {
-                tracing::debug!(file = %ended.file.name, %error, "not shipped either");
+            let name = ended.file.name;
+            if let Err(error) = self.note_ended(ended) {
+                tracing::debug!(file = %name, %error, "not shipped either");
                 if breaks_line(&error) {
                     return;
                 }
@@ -415,15 +425,24 @@ impl<T: Transport> Rounds<T> {
         listing.files.iter().filter(is_ours).copied().collect()
     }
 
-    /// Step 4, for one file.
+    /// Step 4, for one file. What was set aside before goes as it is, in case that was for being
+    /// packed.
     fn upload(&self, file: &WaitingFile, io: &FileIo) -> Result<Upload, ShipError> {
-        let text = file.name.sealed();
-        let name = Name::in_folder(INCOMING, &text)?;
+        let local = file.name.sealed();
         let folder = self.spool.outgoing_folder();
-        let source = io.open(&**folder, &text).map_err(|source| {
-            let path = folder.path().join(&text);
+        let is_again = self.delivered.contains_key(&file.name.number);
+        let (text, opened) = match self.line.compression.filter(|_| !is_again) {
+            None => (local.clone(), io.open(&**folder, &local)),
+            Some(level) => {
+                let packed = io.open_packed(&**folder, &local, level);
+                (file.name.packed(), packed)
+            }
+        };
+        let source = opened.map_err(|source| {
+            let path = folder.path().join(&local);
             TransportError::Source { path, source }
         })?;
+        let name = Name::in_folder(INCOMING, &text)?;
         let (transport, shared) = (Arc::clone(&self.transport), Arc::clone(&self.shared));
         Ok(Box::pin(async move {
             pass(Failpoint::ShipPut, &text)?;
@@ -474,12 +493,7 @@ impl<T: Transport> Rounds<T> {
             Ok(verified) => verified.map_err(ShipError::reading(name))?,
             Err(error) => tracing::error!(%error, "verifying {name} did not end"),
         }
-        let reason = Name::in_folder(REJECTED, &format!("{name}.reason"))?;
-        let reason = match self.transport.get(&reason, REASON_BYTES_MAX).await {
-            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).trim().to_owned()),
-            // it may be kept under another name, or not be ours to read
-            Err(_) => None,
-        };
+        let reason = self.far_reason(name).await?;
         tracing::warn!(file = %name, reason, "set aside by the mirror host: sending it again");
         self.shared.update(|status| {
             status.set_aside_files += 1;
@@ -489,6 +503,20 @@ impl<T: Transport> Rounds<T> {
             });
         });
         Ok(ShipError::SetAside { name, reason })
+    }
+
+    /// Why the mirror host set a file aside, if it can be read: the reason may be kept under
+    /// another name, or not be ours to read.
+    async fn far_reason(&self, name: FileName) -> Result<Option<String>, ShipError> {
+        let delivered = self.delivered.get(&name.number);
+        let stored = delivered.map(|delivered| delivered.stored.name.clone());
+        for text in stored.into_iter().chain([name.sealed()]) {
+            let reason = Name::in_folder(REJECTED, &format!("{text}.reason"))?;
+            if let Ok(bytes) = self.transport.get(&reason, REASON_BYTES_MAX).await {
+                return Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()));
+            }
+        }
+        Ok(None)
     }
 }
 

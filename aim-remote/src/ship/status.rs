@@ -9,7 +9,7 @@ use aim_core::units::Timestamp;
 
 use super::ShipError;
 use crate::coordinator::{Rate, Trouble};
-use crate::transport::Progress;
+use crate::transport::{Bandwidth, Progress};
 
 /// How shipping is going.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,9 @@ pub struct ShipStatus {
     pub oldest_waiting: Option<Timestamp>,
     /// Bytes that went over the line, since the start.
     pub sent_bytes: u64,
+    /// Bytes of the journal files that have arrived since the start: packed ones count as what
+    /// they were.
+    pub delivered_bytes: u64,
     /// Average over the last ten seconds.
     pub bytes_per_second: u64,
     /// How often the mirror host refused a file, since the start.
@@ -69,6 +72,14 @@ struct Inner {
 }
 
 impl Shared {
+    /// For uploads that together stay below a bandwidth.
+    pub(super) fn throttled(bandwidth: Bandwidth) -> Self {
+        Self {
+            progress: Progress::throttled(bandwidth),
+            inner: Mutex::default(),
+        }
+    }
+
     pub(super) fn update(&self, change: impl FnOnce(&mut ShipStatus)) {
         change(&mut self.lock().status);
     }

@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Name, TransportError};
+use super::{Bandwidth, Name, TransportError};
+use crate::coordinator::Throttle;
 use crate::file_io::Source;
 
 /// Carries whole files to and from one directory on the far side.
@@ -71,11 +72,12 @@ pub struct Put {
 }
 
 /// How far uploads have come: one of them, or several together. May be watched from another
-/// thread.
+/// thread. It also says how fast they may go on.
 #[derive(Debug, Default)]
 pub struct Progress {
     sent: AtomicU64,
     reused: AtomicU64,
+    throttle: Throttle,
 }
 
 impl Progress {
@@ -87,6 +89,19 @@ impl Progress {
     /// Bytes among them that went over the line.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Progress of uploads that together stay below a bandwidth.
+    pub fn throttled(bandwidth: Bandwidth) -> Self {
+        Self {
+            throttle: Throttle::new(bandwidth),
+            ..Self::default()
+        }
+    }
+
+    /// Waits until so many bytes more may be sent.
+    pub(crate) async fn admit(&self, bytes: u64) {
+        self.throttle.admit(bytes).await;
     }
 
     pub(crate) fn add_sent(&self, bytes: u64) {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::link::{Lease, Link};
 use super::name::is_component;
 use super::{Entry, Name, Progress, Put, Transport, TransportError};
 use crate::file_io::Source;
-use crate::sftp::{self, Session};
-use crate::ssh::{Connection, SshTarget};
+use crate::sftp;
+use crate::ssh::SshTarget;
 
 /// A directory on any OpenSSH server. The account needs no shell: `internal-sftp` will do.
 pub struct SftpTransport {
@@ -17,12 +18,6 @@ pub struct SftpTransport {
     directory: String,
     /// Connected when first needed; emptied when it is of no more use.
     link: Mutex<Option<Arc<Link>>>,
-}
-
-/// A connection and the session on it.
-struct Link {
-    session: Session,
-    _connection: Connection,
 }
 
 impl SftpTransport {
@@ -41,32 +36,40 @@ impl SftpTransport {
         if let Some(link) = &*link {
             return Ok(Arc::clone(link));
         }
-        let connection = Connection::open(&self.target).await?;
-        let stream = connection.sftp_stream().await?;
-        let limit = self.target.timeouts.progress;
-        let session = Session::start(stream, connection.address(), limit).await?;
-        tracing::debug!(host = connection.address(), "connected");
-        let opened = Arc::new(Link {
-            session,
-            _connection: connection,
-        });
+        let opened = Arc::new(Link::open(&self.target).await?);
         *link = Some(Arc::clone(&opened));
         Ok(opened)
     }
 
-    /// Gives the link up after an error that makes it useless, so that the next call connects.
+    /// Gives a session back after its work, or the whole link up after an error that makes it
+    /// useless, so that the next call connects.
     async fn settle<T>(
         &self,
-        used: Arc<Link>,
+        link: &Arc<Link>,
+        lease: Lease<'_>,
         result: Result<T, TransportError>,
     ) -> Result<T, TransportError> {
-        if matches!(&result, Err(error) if error.breaks_connection()) {
-            let mut link = self.link.lock().await;
-            if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, &used)) {
-                *link = None;
-            }
+        match &result {
+            Err(error) if error.breaks_connection() => self.give_up(link).await,
+            _ => lease.give_back(),
         }
         result
+    }
+
+    async fn give_up(&self, used: &Arc<Link>) {
+        let mut link = self.link.lock().await;
+        if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, used)) {
+            *link = None;
+        }
+    }
+
+    /// A session on `link`; where none can be had, the next call connects.
+    async fn lease<'a>(&self, link: &'a Arc<Link>) -> Result<Lease<'a>, TransportError> {
+        let leased = link.lease().await;
+        if leased.is_err() {
+            self.give_up(link).await;
+        }
+        leased
     }
 
     fn path(&self, name: &str) -> String {
@@ -99,8 +102,9 @@ impl Transport for SftpTransport {
             return Err(TransportError::NotFound { place: path });
         }
         let link = self.link().await?;
-        let listed = link.session.list(&path).await;
-        self.settle(link, listed).await
+        let lease = self.lease(&link).await?;
+        let listed = lease.session().list(&path).await;
+        self.settle(&link, lease, listed).await
     }
 
     async fn put(
@@ -110,19 +114,23 @@ impl Transport for SftpTransport {
         progress: &Progress,
     ) -> Result<Put, TransportError> {
         let link = self.link().await?;
-        let stored = sftp::put(&link.session, &self.path(name.as_str()), source, progress).await;
-        self.settle(link, stored).await
+        let lease = self.lease(&link).await?;
+        let path = self.path(name.as_str());
+        let stored = sftp::put(lease.session(), link.writes(), &path, source, progress).await;
+        self.settle(&link, lease, stored).await
     }
 
     async fn get(&self, name: &Name, limit: usize) -> Result<Vec<u8>, TransportError> {
         let link = self.link().await?;
-        let content = link.session.get(&self.path(name.as_str()), limit).await;
-        self.settle(link, content).await
+        let lease = self.lease(&link).await?;
+        let content = lease.session().get(&self.path(name.as_str()), limit).await;
+        self.settle(&link, lease, content).await
     }
 
     async fn remove(&self, name: &Name) -> Result<(), TransportError> {
         let link = self.link().await?;
-        let removed = link.session.remove(&self.path(name.as_str())).await;
-        self.settle(link, removed).await
+        let lease = self.lease(&link).await?;
+        let removed = lease.session().remove(&self.path(name.as_str())).await;
+        self.settle(&link, lease, removed).await
     }
 }
