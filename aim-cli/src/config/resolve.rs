@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::apart;
+use super::line::RawLine;
 use super::parse::Tables;
 use super::quantity::{Size, Span};
 use super::raw::{RawMirror, RawVolume};
@@ -28,7 +29,7 @@ const SEAL_AFTER: RangeInclusive<Span> =
 const JOURNAL_BYTES: RangeInclusive<u64> = (4 << 20)..=(1 << 50);
 /// The journal must hold at least so many full files, or capture would pause all the time.
 const JOURNAL_FILES: u64 = 4;
-const RATE: RangeInclusive<u64> = (64 << 10)..=(1 << 40);
+pub(super) const RATE: RangeInclusive<u64> = (64 << 10)..=(1 << 40);
 const VERIFY_EVERY: RangeInclusive<Span> =
     Span(Duration::from_secs(60))..=Span(Duration::from_secs(366 * 86_400));
 const NAME_MAX: usize = 32;
@@ -82,7 +83,7 @@ fn queues() -> u16 {
     u16::try_from(processors).map_or(4, |count| count.min(4))
 }
 
-struct Check<'a> {
+pub(super) struct Check<'a> {
     path: &'a Path,
     table: String,
     problems: Vec<Problem>,
@@ -93,6 +94,11 @@ impl Check<'_> {
         self.name(&name);
         let target = self.target(raw.target);
         let login = self.login(&target, raw.key, raw.known_hosts);
+        let line = self.line(RawLine {
+            channels: raw.channels,
+            compression: raw.compression,
+            bandwidth: raw.bandwidth,
+        });
         let seal_after = raw.seal_after.unwrap_or(Span(Duration::from_secs(1)));
         let mut size = |key: &str, given: Option<Size>, default: u64, range| {
             self.in_range(key, given.unwrap_or(Size(default)), range)
@@ -122,6 +128,7 @@ impl Check<'_> {
             name,
             target,
             login,
+            line,
         }
     }
 
@@ -222,11 +229,11 @@ impl Check<'_> {
         path
     }
 
-    fn count(&mut self, key: &str, value: u16, range: RangeInclusive<u16>) -> u16 {
+    pub(super) fn count(&mut self, key: &str, value: u16, range: RangeInclusive<u16>) -> u16 {
         self.bounded(key, value, range)
     }
 
-    fn in_range(&mut self, key: &str, value: Size, range: RangeInclusive<u64>) -> u64 {
+    pub(super) fn in_range(&mut self, key: &str, value: Size, range: RangeInclusive<u64>) -> u64 {
         self.bounded(key, value, Size(*range.start())..=Size(*range.end()))
             .0
     }
@@ -248,7 +255,7 @@ impl Check<'_> {
         self.wrong(format!("`{key}` is missing"));
     }
 
-    fn wrong(&mut self, what: String) {
+    pub(super) fn wrong(&mut self, what: String) {
         let place = format!("{} in {}", self.table, self.path.display());
         self.problems.push(Problem::new(what).at(place));
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aim_remote::ship::LineOptions;
 use serde::Deserialize;
 
 use super::spelling;
@@ -46,6 +47,8 @@ pub(crate) struct VolumeConfig {
     pub(crate) target: Target,
     /// How to log in there; always present for an SSH target.
     pub(crate) login: Option<Login>,
+    /// How files go there.
+    pub(crate) line: LineOptions,
     /// Hardware queues of the ublk device.
     pub(crate) queues: u16,
     /// Requests in flight per queue.

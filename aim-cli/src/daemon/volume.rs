@@ -94,8 +94,8 @@ impl Volume {
         };
         let options = ShipOptions::default();
         let shipper = match line(config) {
-            Line::Local(transport) => ship(&spool, transport, &capture, options),
-            Line::Sftp(transport) => ship(&spool, transport, &capture, options),
+            Line::Local(transport) => ship(config, &spool, transport, &capture, options),
+            Line::Sftp(transport) => ship(config, &spool, transport, &capture, options),
         }
         .map_err(|error| {
             Problem::new("can't start shipping")
@@ -282,12 +282,15 @@ fn state_of(capture: &CaptureStatus, shipping: Option<String>) -> (State, Option
 
 /// Starts the shipper, which also carries what the capture asks of the mirror.
 fn ship<T: Transport>(
+    config: &VolumeConfig,
     spool: &SourceSpool,
     transport: T,
     capture: &Capture,
     options: ShipOptions,
 ) -> std::io::Result<Shipper> {
-    let rounds = Rounds::new(spool.clone(), transport).comparing(capture.comparison());
+    let rounds = Rounds::new(spool.clone(), transport)
+        .over(config.line.clone())
+        .comparing(capture.comparison());
     Shipper::go_round(rounds, options)
 }
 

@@ -67,9 +67,9 @@ pub enum UnpackError {
     Checksum {
         /// Its place among the pieces, from 0.
         piece: u64,
-        /// As its header says.
-        found: u64,
         /// Of the bytes that are there.
+        found: u64,
+        /// As its header says.
         expected: u64,
     },
     /// The stored bytes of a piece are not one frame of zstd that holds it.

@@ -73,7 +73,10 @@ pub(super) fn take(
     let len = zstd_safe::find_frame_compressed_size(stored)
         .map_err(|code| wrong(zstd_safe::get_error_name(code).to_owned()))?;
     if len != stored.len() {
-        return Err(wrong(format!("{len} of {} bytes are a frame", stored.len())));
+        return Err(wrong(format!(
+            "{len} of {} bytes are a frame",
+            stored.len()
+        )));
     }
     let found = decompressor
         .decompress_to_buffer(stored, raw)

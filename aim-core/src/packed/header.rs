@@ -131,7 +131,7 @@ impl PieceHead {
 
     /// Checks that it belongs to this piece.
     pub(super) fn check(&self, index: u64, stored: &[u8]) -> Result<(), UnpackError> {
-        let (found, expected) = (self.checksum.get(), xxh3_64_with_seed(stored, index));
+        let (found, expected) = (xxh3_64_with_seed(stored, index), self.checksum.get());
         match found == expected {
             true => Ok(()),
             false => Err(UnpackError::Checksum {

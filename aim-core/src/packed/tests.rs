@@ -110,7 +110,13 @@ fn it_is_a_file_of_zstd() {
 fn what_is_cut_longer_or_altered_is_refused() {
     let case = Case::new();
     let packed = case.pack(&content(PIECE_BYTES + 4096, 1), Level::MIN);
-    let cuts = [0, 7, HEAD_BYTES - 1, HEAD_BYTES, HEAD_BYTES + PIECE_HEAD_BYTES];
+    let cuts = [
+        0,
+        7,
+        HEAD_BYTES - 1,
+        HEAD_BYTES,
+        HEAD_BYTES + PIECE_HEAD_BYTES,
+    ];
     for len in cuts.into_iter().chain([packed.len() - 1]) {
         let cut = case.unpack(&packed[..len]).unwrap_err();
         assert!(matches!(cut, UnpackError::Length { .. }), "{len}: {cut}");

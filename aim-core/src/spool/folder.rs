@@ -71,8 +71,14 @@ pub(super) fn remove_up_to(
         let ours = name.volume == volume && name.epoch == position.epoch;
         ours && name.number <= position.file
     };
-    let sealed = listing.files.iter().map(|file| (file.name, file.name.sealed()));
-    let packed = listing.packed.iter().map(|file| (file.name, file.name.packed()));
+    let sealed = listing
+        .files
+        .iter()
+        .map(|file| (file.name, file.name.sealed()));
+    let packed = listing
+        .packed
+        .iter()
+        .map(|file| (file.name, file.name.packed()));
     let past = sealed.chain(packed).filter(|(name, _)| is_past(*name));
     let mut removed = 0;
     for (_, text) in past {

@@ -36,9 +36,8 @@ impl Listing {
                 continue;
             }
             let sealed = FileName::parse_sealed(&text).map(|name| (name, &mut listing.files));
-            let known = sealed.or_else(|_| {
-                FileName::parse_packed(&text).map(|name| (name, &mut listing.packed))
-            });
+            let known = sealed
+                .or_else(|_| FileName::parse_packed(&text).map(|name| (name, &mut listing.packed)));
             let Ok((name, list)) = known else {
                 listing.strangers.push(text);
                 continue;

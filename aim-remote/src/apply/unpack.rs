@@ -24,8 +24,8 @@ impl Mirror {
     pub(super) fn unpack(&self, name: FileName) -> Result<VerifiedFile, Unfit> {
         let folder = &**self.spool.incoming_folder();
         let temporary = temporary(name);
-        let verified = write_unpacked(folder, name, &temporary)
-            .and_then(|()| self.open(name, &temporary));
+        let verified =
+            write_unpacked(folder, name, &temporary).and_then(|()| self.open(name, &temporary));
         // it may be the room that is missing
         verified.inspect_err(|_| self.remove_unpacked(name))
     }

@@ -87,7 +87,9 @@ mod tests {
         let throttle = Throttle::new(rate(1000));
         let start = Instant::now();
         // ten senders at once take a second each
-        let waits: Vec<_> = (0..10).map(|_| throttle.take(start, noon(), 1000)).collect();
+        let waits: Vec<_> = (0..10)
+            .map(|_| throttle.take(start, noon(), 1000))
+            .collect();
         for (index, wait) in waits.into_iter().enumerate() {
             let due = Duration::from_secs(index as u64);
             assert_eq!(wait, due.saturating_sub(BURST), "sender {index}");
@@ -105,7 +107,10 @@ mod tests {
         let later = start + Duration::from_secs(3600);
         assert_eq!(throttle.take(later, noon(), 100), Duration::ZERO);
         assert_eq!(throttle.take(later, noon(), 100), Duration::ZERO);
-        assert_eq!(throttle.take(later, noon(), 100), Duration::from_millis(100));
+        assert_eq!(
+            throttle.take(later, noon(), 100),
+            Duration::from_millis(100)
+        );
     }
 
     #[test]

@@ -75,7 +75,10 @@ impl Packed {
             // there is room for one
             drop(failed.try_send(Err(error)));
         }
-        PackedAway { pieces, ended: false }
+        PackedAway {
+            pieces,
+            ended: false,
+        }
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Rounds<T> {
     delivered: BTreeMap<FileNumber, Delivered>,
     /// Files that are on their way from one round to the next.
     uploads: Uploads,
+    /// Files that have arrived, since the start.
+    arrived: u64,
     comparison: Option<Arc<Comparison>>,
     asked: Asked,
     /// What the mirror had applied when its differences were read.
@@ -74,8 +76,11 @@ struct Seen {
 /// When the next round is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// There are more files to put.
+    /// There are more files to put, or on their way.
     Now,
+    /// The same, and none has arrived in this round: whether what was in the way has passed is
+    /// still to be seen.
+    Underway,
     /// The mirror host has files to receive or to apply.
     Soon,
     /// Source and mirror agree.
@@ -93,6 +98,7 @@ impl<T: Transport> Rounds<T> {
             mirror_is_ours: false,
             delivered: BTreeMap::new(),
             uploads: Uploads::default(),
+            arrived: 0,
             comparison: None,
             asked: Asked::default(),
             differences_at: None,
@@ -146,6 +152,7 @@ impl<T: Transport> Rounds<T> {
     pub async fn round(&mut self, io: &FileIo, longest: Duration) -> Result<Next, ShipError> {
         // if the round is dropped, so are they
         let mut uploads = mem::take(&mut self.uploads);
+        let arrived = self.arrived;
         let ended = self.look_and_put(&mut uploads, io, longest).await;
         if let Err(error) = &ended {
             // whatever is there afterwards may be another place
@@ -157,7 +164,20 @@ impl<T: Transport> Rounds<T> {
             uploads.abandon();
         }
         self.uploads = uploads;
-        ended
+        match ended {
+            Ok(Next::Now) if self.arrived == arrived => Ok(Next::Underway),
+            ended => ended,
+        }
+    }
+
+    /// Goes round until all that is sealed is durable on the far side. It need not be received.
+    ///
+    /// # Errors
+    ///
+    /// [`ShipError`] for the first round that fails.
+    pub async fn put_all(&mut self, io: &FileIo) -> Result<ShipStatus, ShipError> {
+        while let Next::Now | Next::Underway = self.round(io, Duration::MAX).await? {}
+        Ok(self.status())
     }
 
     async fn look_and_put(
@@ -298,6 +318,7 @@ impl<T: Transport> Rounds<T> {
     fn note_ended(&mut self, ended: Ended) -> Result<(), ShipError> {
         let stored = ended.stored?;
         let bytes = ended.file.bytes;
+        self.arrived += 1;
         self.shared.update(|status| status.delivered_bytes += bytes);
         self.note_delivered(&ended.file, stored)
     }

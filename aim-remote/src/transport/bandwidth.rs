@@ -107,7 +107,9 @@ mod tests {
         for text in ["00:00", "08:05", "23:59"] {
             assert_eq!(time(text).to_string(), text);
         }
-        for text in ["", "8:00", "24:00", "08:60", "08", "08:00:00", "+8:00", "08-00"] {
+        for text in [
+            "", "8:00", "24:00", "08:60", "08", "08:00:00", "+8:00", "08-00",
+        ] {
             let wrong = text.parse::<TimeOfDay>();
             assert_eq!(wrong, Err(InvalidTime(text.to_owned())));
         }

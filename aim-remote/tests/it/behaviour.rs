@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aim_core::fs::HostDirectory;
+use aim_core::fs::{Directory, HostDirectory};
+use aim_core::packed::{Level, Unpacker};
 use aim_remote::file_io::{self, FileIo, Source};
 use aim_remote::transport::{
     LocalTransport, Name, Progress, Put, SftpTransport, Transport, TransportError,
@@ -324,6 +325,52 @@ async fn several_files_travel_at_once<F: Far>(case: Case<F>) {
     }
 }
 
+async fn packed_files_travel<F: Far>(case: Case<F>) {
+    let transport = case.transport();
+    let mut content = bytes(2 * MIB, 1);
+    content.resize(5 * MIB, 0);
+    fs::write(case.files.path().join("source"), &content).unwrap();
+    let folder = HostDirectory::open(case.files.path()).unwrap();
+    let source = case.io.open_packed(&*folder, "source", Level::MIN);
+    let source = source.unwrap();
+    let there = case.far_path("incoming/a.aim.zst");
+    let to = "incoming/a.aim.zst";
+    let first = put(&transport, to, &source).await.unwrap();
+    let packed = fs::read(&there).unwrap();
+    assert_eq!((first.sent, first.reused), (packed.len() as u64, 0));
+    assert!(packed.len() < 3 * MIB);
+    assert!(unpacked(&there) == content);
+    let again = put(&transport, to, &source).await.unwrap();
+    assert_eq!((again.sent, again.reused), (0, first.sent));
+    // of the same length is not the same
+    let mut altered = packed.clone();
+    altered[MIB] ^= 1;
+    fs::write(&there, &altered).unwrap();
+    let part = case.far_path("incoming/a.aim.zst.part");
+    for (content, reused) in [
+        (&altered[..], MIB),
+        (&packed[..MIB + 9], MIB + 9),
+        (&packed, packed.len()),
+    ] {
+        fs::write(&part, content).unwrap();
+        let stored = put(&transport, to, &source).await.unwrap();
+        assert_eq!(stored.reused, reused as u64);
+        assert!(fs::read(&there).unwrap() == packed);
+        transport.remove(&name(to)).await.unwrap();
+    }
+}
+
+fn unpacked(path: &Path) -> Vec<u8> {
+    let folder = HostDirectory::open(path.parent().unwrap()).unwrap();
+    let file = path.file_name().unwrap().to_str().unwrap();
+    let mut unpacker = Unpacker::open(folder.open(file, false).unwrap()).unwrap();
+    let mut content = Vec::new();
+    while let Some(piece) = unpacker.next_piece().unwrap() {
+        content.extend_from_slice(piece);
+    }
+    content
+}
+
 /// A tmpfs of a given size. Mounting takes root, which tests of a block device have anyway.
 struct SmallDisk(PathBuf);
 
@@ -361,7 +408,7 @@ macro_rules! suite {
                 other_content_is_replaced, a_part_is_continued_where_it_is_the_same,
                 what_is_missing_is_not_found, a_small_file_has_a_limit,
                 what_is_forbidden_is_said, a_full_disk_is_said_and_shipping_goes_on,
-                several_files_travel_at_once);
+                several_files_travel_at_once, packed_files_travel);
         }
     )*};
 }

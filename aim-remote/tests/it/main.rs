@@ -10,10 +10,13 @@
 
 mod agent;
 mod apply;
+mod at_once;
 mod behaviour;
 mod end_to_end;
 mod faults;
 mod login;
+mod packed;
 mod ship;
 mod site;
 mod sshd;
+mod steered;
