@@ -106,6 +106,29 @@ fn a_file_that_fails_leaves_the_others_what_they_have() {
     site.wait_until_equal(&shipper, &applier);
 }
 
+/// That a file is on its way again does not show that what was in the way has passed.
+#[test]
+fn a_trouble_lasts_until_a_file_has_arrived() {
+    let mut site = Site::new(44);
+    site.seal(1);
+    let name = site.files[0].name.sealed();
+    let steering = Steering::new();
+    steering.fail(&name, Some(Failure::Refused));
+    let far = steering.over(LocalTransport::new(site.directory.path()));
+    let shipper = site.ship_by(far, line(4));
+    eventually("it is said", || shipper.status().trouble.is_some());
+    steering.hold(&name);
+    let begun = steering.begun().len();
+    eventually("it is begun again", || steering.begun().len() > begun);
+    let looks = steering.looks();
+    eventually("rounds go on", || steering.looks() > looks + 3);
+    assert!(shipper.status().trouble.is_some());
+    steering.fail(&name, None);
+    steering.release(&name);
+    eventually("it has passed", || shipper.status().trouble.is_none());
+    assert_eq!(shipper.status().shipped, site.sealed());
+}
+
 #[test]
 fn a_line_that_breaks_under_all_is_one_trouble() {
     let mut site = Site::new(43);

@@ -20,3 +20,4 @@ mod ship;
 mod site;
 mod sshd;
 mod steered;
+mod trouble;

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -24,7 +25,7 @@ use tempfile::TempDir;
 pub(crate) enum Fault {
     /// It is cut when the client has sent this many bytes.
     CutAfter(usize),
-    /// Nothing more is taken from the client after this many bytes.
+    /// Nothing more is taken from the client after this many bytes, until it is thawed.
     FreezeAfter(usize),
 }
 
@@ -37,6 +38,7 @@ pub(crate) struct Sshd {
 
 struct Shared {
     config: PathBuf,
+    connections: AtomicUsize,
     fault: Mutex<Option<Fault>>,
     children: Mutex<Vec<Child>>,
     reached: Mutex<Sender<()>>,
@@ -74,6 +76,7 @@ impl Sshd {
         let (sender, reached) = channel();
         let shared = Arc::new(Shared {
             config,
+            connections: AtomicUsize::new(0),
             fault: Mutex::new(None),
             children: Mutex::default(),
             reached: Mutex::new(sender),
@@ -166,13 +169,72 @@ impl Sshd {
             .expect("the fault strikes");
     }
 
+    /// Lets the lines that were frozen go on.
+    pub(crate) fn thaw(&self) {
+        for (client, server) in self.shared.frozen.lock().unwrap().drain(..) {
+            let shared = Arc::clone(&self.shared);
+            thread::spawn(move || shared.forward(client, server, Fault::CutAfter(usize::MAX)));
+        }
+    }
+
+    /// Adds a line to the configuration of the server.
+    pub(crate) fn configure(&self, line: &str) {
+        let config = fs::read_to_string(&self.shared.config).unwrap();
+        fs::write(&self.shared.config, format!("{line}\n{config}")).unwrap();
+    }
+
+    /// What the servers have said so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.shared.config.with_extension("log")).unwrap_or_default()
+    }
+
+    /// Connections that were made so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Stops the servers of all connections where they are: they live, and do nothing.
+    pub(crate) fn stop_sessions(&self) {
+        let children = self.shared.children.lock().unwrap();
+        children.iter().for_each(|child| signal_all(child, "-STOP"));
+    }
+
     /// Kills the servers of all connections.
     pub(crate) fn kill_sessions(&self) {
         for mut child in self.shared.children.lock().unwrap().drain(..) {
-            child.kill().unwrap();
+            // those that were stopped would not notice
+            signal_all(&child, "-KILL");
             child.wait().unwrap();
         }
     }
+}
+
+/// Signals a server and all that it has started.
+fn signal_all(child: &Child, signal: &str) {
+    let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| {
+            let pid = entry.unwrap().file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let parent = stat.rsplit_once(')')?.1.split(' ').nth(2)?.parse().ok()?;
+            Some((parent, pid))
+        })
+        .collect();
+    let mut all = vec![child.id()];
+    let mut next = 0;
+    while let Some(&pid) = all.get(next) {
+        let children = parents.iter().filter(|(parent, _)| *parent == pid);
+        all.extend(children.map(|(_, child)| *child));
+        next += 1;
+    }
+    let pids = all.iter().map(u32::to_string);
+    // some may have ended meanwhile
+    let _ = Command::new("kill")
+        .arg(signal)
+        .args(pids)
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
 }
 
 impl Drop for Sshd {
@@ -183,6 +245,7 @@ impl Drop for Sshd {
 
 impl Shared {
     fn serve(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
+        self.connections.fetch_add(1, Ordering::SeqCst);
         let Some(fault) = self.fault.lock().unwrap().take() else {
             return self.spawn(client.into());
         };

@@ -1,6 +1,7 @@
 //! A transport whose files a test holds back or lets fail.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use aim_remote::file_io::Source;
@@ -18,6 +19,7 @@ struct State {
     held: watch::Sender<BTreeSet<String>>,
     failing: Mutex<HashMap<String, Failure>>,
     begun: Mutex<Vec<String>>,
+    looks: AtomicUsize,
 }
 
 /// How a file fails, after it was put or instead of it.
@@ -35,6 +37,7 @@ impl Steering {
             held: watch::Sender::new(BTreeSet::new()),
             failing: Mutex::default(),
             begun: Mutex::default(),
+            looks: AtomicUsize::new(0),
         }))
     }
 
@@ -66,6 +69,11 @@ impl Steering {
         };
     }
 
+    /// How often the far side was looked at.
+    pub(crate) fn looks(&self) -> usize {
+        self.0.looks.load(Ordering::SeqCst)
+    }
+
     /// The files that were put so far, in the order in which that began.
     pub(crate) fn begun(&self) -> Vec<String> {
         self.0.begun.lock().unwrap().clone()
@@ -84,6 +92,7 @@ impl Transport for Steered {
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, TransportError> {
+        self.steering.0.looks.fetch_add(1, Ordering::SeqCst);
         self.far.list(folder).await
     }
 
