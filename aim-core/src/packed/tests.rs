@@ -171,3 +171,10 @@ proptest! {
         prop_assert!(case.unpack(&packed).unwrap() == content);
     }
 }
+
+#[test]
+fn the_golden_file_is_unpacked() {
+    let packed = include_bytes!("../../tests/golden/packed-v1/text.zst");
+    let content = include_bytes!("../../tests/golden/packed-v1/text");
+    assert!(Case::new().unpack(packed).unwrap() == content);
+}

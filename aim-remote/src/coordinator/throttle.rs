@@ -131,6 +131,6 @@ mod tests {
 
     #[test]
     fn this_host_has_a_time_of_day() {
-        assert!(time_of_day().to_string() < "24:00".to_owned());
+        assert!(time_of_day().to_string().as_str() < "24:00");
     }
 }

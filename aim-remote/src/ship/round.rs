@@ -193,8 +193,7 @@ impl<T: Transport> Rounds<T> {
         let missing = self.not_there(&seen, &carried)?;
         self.settle(uploads)?;
         let mut set_aside = None;
-        let mut files_begun = 0;
-        for file in &missing {
+        for (files_begun, file) in missing.iter().enumerate() {
             // at least one in each round: asking alone may take longer than a round shall
             let is_time = files_begun > 0 && started.elapsed() >= longest;
             if is_time || !self.make_room(uploads, io, started, longest).await? {
@@ -204,7 +203,6 @@ impl<T: Transport> Rounds<T> {
                 set_aside = Some(uploads.beside(self.look_into(file.name, io)).await?);
             }
             uploads.start(*file, self.upload(file, io)?);
-            files_begun += 1;
             uploads.step().await;
             self.settle(uploads)?;
         }

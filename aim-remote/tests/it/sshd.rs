@@ -209,32 +209,39 @@ impl Sshd {
     }
 }
 
-/// Signals a server and all that it has started.
+/// Signals a server and all that it has started. They are stopped first, one generation after the
+/// other: none is born behind our back.
 fn signal_all(child: &Child, signal: &str) {
-    let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| {
-            let pid = entry.unwrap().file_name().to_str()?.parse().ok()?;
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            let parent = stat.rsplit_once(')')?.1.split(' ').nth(2)?.parse().ok()?;
-            Some((parent, pid))
-        })
-        .collect();
     let mut all = vec![child.id()];
-    let mut next = 0;
-    while let Some(&pid) = all.get(next) {
-        let children = parents.iter().filter(|(parent, _)| *parent == pid);
-        all.extend(children.map(|(_, child)| *child));
-        next += 1;
+    send("-STOP", &all);
+    loop {
+        let born: Vec<u32> = children_of(&all);
+        if born.is_empty() {
+            break;
+        }
+        send("-STOP", &born);
+        all.extend(born);
     }
-    let pids = all.iter().map(u32::to_string);
+    send(signal, &all);
+}
+
+/// Processes that these have started, besides themselves.
+fn children_of(parents: &[u32]) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap();
+    let children = processes.filter_map(|entry| {
+        let pid = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let parent = stat.rsplit_once(')')?.1.split(' ').nth(2)?.parse().ok()?;
+        (parents.contains(&parent) && !parents.contains(&pid)).then_some(pid)
+    });
+    children.collect()
+}
+
+fn send(signal: &str, pids: &[u32]) {
+    let mut kill = Command::new("kill");
+    kill.arg(signal).args(pids.iter().map(u32::to_string));
     // some may have ended meanwhile
-    let _ = Command::new("kill")
-        .arg(signal)
-        .args(pids)
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
+    let _ = kill.stderr(Stdio::null()).status().unwrap();
 }
 
 impl Drop for Sshd {
