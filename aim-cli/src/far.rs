@@ -4,7 +4,9 @@ use std::future::Future;
 
 use aim_core::identity::VolumeIdentity;
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
+use aim_remote::Trouble;
 use aim_remote::file_io::{Source, run_blocking};
+use aim_remote::ship::ShipError;
 use aim_remote::ssh::{self, Credential, Timeouts};
 use aim_remote::transport::{
     LocalTransport, Name, Progress, SftpTransport, Transport, TransportError,
@@ -147,6 +149,18 @@ fn explain(place: &str, error: &TransportError) -> Failure {
     .exit(exit)
 }
 
+/// What is in the way of shipping, on one line, with what to do about it.
+pub(crate) fn told(trouble: &Trouble<ShipError>) -> String {
+    let hint = match &*trouble.error {
+        ShipError::Transport(error) => advice(error).1,
+        _ => None,
+    };
+    match hint {
+        Some(hint) => format!("{} ({hint})", trouble.message()),
+        None => trouble.message(),
+    }
+}
+
 /// What an error on the way to the target means, and what helps.
 fn advice(error: &TransportError) -> (Exit, Option<&'static str>) {
     match error {
@@ -183,5 +197,34 @@ fn advice(error: &TransportError) -> (Exit, Option<&'static str>) {
             Some("check host and port, that sshd runs there, and the firewall"),
         ),
         _ => (Exit::Failed, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aim_core::units::Timestamp;
+    use aim_remote::transport::Remedy;
+
+    use super::*;
+
+    #[test]
+    fn a_trouble_names_its_cause_and_what_helps() {
+        let error = TransportError::NoSpace {
+            place: "mirror:22:/srv/incoming".to_owned(),
+            free: 512,
+        };
+        let trouble = Trouble {
+            error: Arc::new(ShipError::Transport(error)),
+            remedy: Remedy::Operator,
+            since: Timestamp(1),
+            attempts: 3,
+        };
+        assert_eq!(
+            told(&trouble),
+            "no space left for mirror:22:/srv/incoming: 512 bytes are free \
+             (make room on the mirror host)"
+        );
     }
 }

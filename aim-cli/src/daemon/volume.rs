@@ -29,7 +29,7 @@ use super::start;
 use crate::config::VolumeConfig;
 use crate::exit::Exit;
 use crate::failure::{Outcome, Problem, one_line};
-use crate::far::{Line, line};
+use crate::far::{Line, line, told};
 
 /// A volume whose device is live.
 #[derive(Debug)]
@@ -167,7 +167,7 @@ impl Volume {
         let shipping = self.shipper.status();
         let now = Instant::now();
         let meters = lock(&self.meters);
-        let trouble = shipping.trouble.as_ref().map(|trouble| trouble.message());
+        let trouble = shipping.trouble.as_ref().map(told);
         let (capturing, trouble) = state_of(&capture, trouble);
         let (state, error) = match self.life() {
             (_, Some(Err(error))) => (State::Failed, Some(error)),

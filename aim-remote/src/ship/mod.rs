@@ -19,6 +19,7 @@
 mod compare;
 mod error;
 mod line;
+mod put;
 mod receipt;
 mod round;
 mod shipper;

@@ -1,6 +1,6 @@
 //! One round of shipping; the steps are those of the [module](super).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use aim_core::capture::Comparison;
 use aim_core::cursor::{MirrorCursor, Position};
 use aim_core::failpoint::Failpoint;
 use aim_core::identity::VolumeIdentity;
-use aim_core::journal::{FileName, ReadError};
+use aim_core::journal::FileName;
 use aim_core::replay::Differences;
 use aim_core::spool::{Listing, SourceSpool, WaitingFile};
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
@@ -18,15 +18,16 @@ use aim_core::units::FileNumber;
 
 use super::compare::Asked;
 use super::line::LineOptions;
+use super::put::breaks_line;
 use super::receipt::{open, proves_receipt};
 use super::status::{SetAside, Shared};
-use super::uploads::{Ended, Stored, Upload, Uploads};
+use super::uploads::{Stored, Uploads};
 use super::{ShipError, ShipStatus};
 use crate::file_io::FileIo;
-use crate::transport::{Name, Remedy, Transport, TransportError, pass};
+use crate::transport::{Name, Transport, TransportError, pass};
 
 /// The folder on the far side that files are put into.
-const INCOMING: &str = "incoming";
+pub(super) const INCOMING: &str = "incoming";
 
 /// Where the mirror host keeps what it refused.
 const REJECTED: &str = "rejected";
@@ -38,18 +39,18 @@ const REASON_BYTES_MAX: usize = 4096;
 /// next one is due.
 #[derive(Debug)]
 pub struct Rounds<T> {
-    spool: SourceSpool,
-    transport: Arc<T>,
-    line: LineOptions,
-    shared: Arc<Shared>,
+    pub(super) spool: SourceSpool,
+    pub(super) transport: Arc<T>,
+    pub(super) line: LineOptions,
+    pub(super) shared: Arc<Shared>,
     /// Whether the far directory was found to be the one of this volume's mirror.
     mirror_is_ours: bool,
     /// Files that were seen whole on the far side, and are not received yet.
-    delivered: BTreeMap<FileNumber, Delivered>,
+    pub(super) delivered: BTreeMap<FileNumber, Delivered>,
     /// Files that are on their way from one round to the next.
     uploads: Uploads,
     /// Files that have arrived, since the start.
-    arrived: u64,
+    pub(super) arrived: u64,
     comparison: Option<Arc<Comparison>>,
     asked: Asked,
     /// What the mirror had applied when its differences were read.
@@ -58,17 +59,17 @@ pub struct Rounds<T> {
 
 /// A file that was seen whole on the far side.
 #[derive(Debug)]
-struct Delivered {
-    position: Position,
-    stored: Stored,
+pub(super) struct Delivered {
+    pub(super) position: Position,
+    pub(super) stored: Stored,
 }
 
 /// What a look at the far side has shown.
-struct Seen {
+pub(super) struct Seen {
     /// Files that are not received, in the order of the series.
-    waiting: Vec<WaitingFile>,
+    pub(super) waiting: Vec<WaitingFile>,
     /// The files of the far `incoming/`, with their lengths.
-    far: BTreeMap<String, u64>,
+    pub(super) far: BTreeMap<String, u64>,
     is_asking: bool,
     is_applied: bool,
 }
@@ -241,99 +242,6 @@ impl<T: Transport> Rounds<T> {
         })
     }
 
-    /// The waiting files that are neither on the far side nor on their way there.
-    fn not_there(
-        &mut self,
-        seen: &Seen,
-        carried: &BTreeSet<FileNumber>,
-    ) -> Result<Vec<WaitingFile>, ShipError> {
-        let mut missing = Vec::new();
-        for file in &seen.waiting {
-            let number = file.name.number;
-            if carried.contains(&number) {
-                continue;
-            }
-            let is_there = |stored: &Stored| seen.far.get(&stored.name) == Some(&stored.bytes);
-            let as_it_is = Stored {
-                name: file.name.sealed(),
-                bytes: file.bytes,
-            };
-            if is_there(&as_it_is) {
-                self.note_delivered(file, as_it_is)?;
-            } else if !(self.delivered.get(&number)).is_some_and(|known| is_there(&known.stored)) {
-                missing.push(*file);
-            }
-        }
-        Ok(missing)
-    }
-
-    /// Waits until one more file can be set on its way. Says whether it can, before the time is
-    /// over.
-    async fn make_room(
-        &mut self,
-        uploads: &mut Uploads,
-        io: &FileIo,
-        started: Instant,
-        longest: Duration,
-    ) -> Result<bool, ShipError> {
-        while uploads.count() >= self.line.channels.get() {
-            if !self.wait_for_one(uploads, io, started, longest).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Waits until one of the files has come to its end. Says whether one has, before the time is
-    /// over.
-    async fn wait_for_one(
-        &mut self,
-        uploads: &mut Uploads,
-        io: &FileIo,
-        started: Instant,
-        longest: Duration,
-    ) -> Result<bool, ShipError> {
-        let left = longest.saturating_sub(started.elapsed());
-        let ended = tokio::select! {
-            biased;
-            ended = uploads.next() => ended,
-            () = io.pause(left) => return Ok(false),
-        };
-        if let Some(ended) = ended {
-            self.note_ended(ended)?;
-        }
-        Ok(true)
-    }
-
-    /// Notes what has come to its end.
-    fn settle(&mut self, uploads: &mut Uploads) -> Result<(), ShipError> {
-        while let Some(ended) = uploads.take_ended() {
-            self.note_ended(ended)?;
-        }
-        Ok(())
-    }
-
-    fn note_ended(&mut self, ended: Ended) -> Result<(), ShipError> {
-        let stored = ended.stored?;
-        let bytes = ended.file.bytes;
-        self.arrived += 1;
-        self.shared.update(|status| status.delivered_bytes += bytes);
-        self.note_delivered(&ended.file, stored)
-    }
-
-    /// Brings what is on its way to its end, after something went wrong that need not concern it.
-    async fn finish(&mut self, uploads: &mut Uploads) {
-        while let Some(ended) = uploads.next().await {
-            let name = ended.file.name;
-            if let Err(error) = self.note_ended(ended) {
-                tracing::debug!(file = %name, %error, "not shipped either");
-                if breaks_line(&error) {
-                    return;
-                }
-            }
-        }
-    }
-
     /// Refuses the directory of another volume's mirror, once on each way that leads there: it
     /// would set all files aside.
     async fn require_own_mirror(&mut self) -> Result<(), ShipError> {
@@ -444,66 +352,6 @@ impl<T: Transport> Rounds<T> {
         listing.files.iter().filter(is_ours).copied().collect()
     }
 
-    /// Step 4, for one file. What was set aside before goes as it is, in case that was for being
-    /// packed.
-    fn upload(&self, file: &WaitingFile, io: &FileIo) -> Result<Upload, ShipError> {
-        let local = file.name.sealed();
-        let folder = self.spool.outgoing_folder();
-        let is_again = self.delivered.contains_key(&file.name.number);
-        let (text, opened) = match self.line.compression.filter(|_| !is_again) {
-            None => (local.clone(), io.open(&**folder, &local)),
-            Some(level) => {
-                let packed = io.open_packed(&**folder, &local, level);
-                (file.name.packed(), packed)
-            }
-        };
-        let source = opened.map_err(|source| {
-            let path = folder.path().join(&local);
-            TransportError::Source { path, source }
-        })?;
-        let name = Name::in_folder(INCOMING, &text)?;
-        let (transport, shared) = (Arc::clone(&self.transport), Arc::clone(&self.shared));
-        Ok(Box::pin(async move {
-            pass(Failpoint::ShipPut, &text)?;
-            let stored = transport.put(&name, &source, &shared.progress).await?;
-            pass(Failpoint::ShipDelivered, &text)?;
-            tracing::debug!(
-                file = text,
-                sent = stored.sent,
-                reused = stored.reused,
-                "shipped"
-            );
-            Ok(Stored {
-                name: text,
-                bytes: stored.sent + stored.reused,
-            })
-        }))
-    }
-
-    fn note_delivered(&mut self, file: &WaitingFile, stored: Stored) -> Result<(), ShipError> {
-        let number = file.name.number;
-        if let Some(known) = self.delivered.get_mut(&number) {
-            known.stored = stored;
-            return Ok(());
-        }
-        let Some(position) = open(&self.spool, file.name)?.position() else {
-            return Err(ShipError::reading(file.name)(ReadError::NotSealed));
-        };
-        let delivered = Delivered { position, stored };
-        self.delivered.insert(number, delivered);
-        self.note_shipped();
-        Ok(())
-    }
-
-    /// Files arrive in any order: only those without a gap before them count.
-    fn note_shipped(&self) {
-        self.shared.update(|status| {
-            while let Some(next) = self.delivered.get(&status.shipped.file.next()) {
-                status.shipped = next.position;
-            }
-        });
-    }
-
     /// Asks why a file was set aside, and makes sure that it is whole here before it goes again.
     async fn look_into(&self, name: FileName, io: &FileIo) -> Result<ShipError, ShipError> {
         let parsed = open(&self.spool, name)?;
@@ -537,11 +385,6 @@ impl<T: Transport> Rounds<T> {
         }
         Ok(None)
     }
-}
-
-/// Whether nothing more can be had of the line for now.
-fn breaks_line(error: &ShipError) -> bool {
-    matches!(error, ShipError::Transport(error) if error.remedy() == Remedy::Retry)
 }
 
 /// Refuses to go on where the mirror host needs a file that is gone: it would wait for ever, and
