@@ -1,6 +1,7 @@
 //! What every transport does, run on every transport.
 
 use std::fs;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,7 +9,7 @@ use aim_core::fs::{Directory, HostDirectory};
 use aim_core::packed::{Level, Unpacker};
 use aim_remote::file_io::{self, FileIo, Source};
 use aim_remote::transport::{
-    LocalTransport, Name, Progress, Put, SftpTransport, Transport, TransportError,
+    Bandwidth, LocalTransport, Name, Progress, Put, SftpTransport, Transport, TransportError,
 };
 use tempfile::TempDir;
 
@@ -360,6 +361,32 @@ async fn packed_files_travel<F: Far>(case: Case<F>) {
     }
 }
 
+async fn a_bandwidth_is_kept<F: Far>(case: Case<F>) {
+    let transport = case.transport();
+    let source = case.source(&bytes(3 * MIB, 1));
+    // after the first piece the next one is due in days
+    let slow = Progress::throttled(Bandwidth::always(NonZeroU64::MIN));
+    let to = name("incoming/a.aim");
+    let putting = transport.put(&to, &source, &slow);
+    let watching = async {
+        while slow.sent() == 0 {
+            transport.list("incoming").await.unwrap();
+        }
+        // time for more, if more were on its way
+        for _ in 0..50 {
+            transport.list("incoming").await.unwrap();
+        }
+    };
+    tokio::select! {
+        put = putting => panic!("{put:?}"),
+        () = watching => {}
+    }
+    assert!(slow.sent() <= MIB as u64, "{} bytes", slow.sent());
+    // what was given up in the middle is gone on with
+    let stored = put(&transport, "incoming/a.aim", &source).await.unwrap();
+    assert_eq!(stored.reused, slow.sent());
+}
+
 fn unpacked(path: &Path) -> Vec<u8> {
     let folder = HostDirectory::open(path.parent().unwrap()).unwrap();
     let file = path.file_name().unwrap().to_str().unwrap();
@@ -408,7 +435,7 @@ macro_rules! suite {
                 other_content_is_replaced, a_part_is_continued_where_it_is_the_same,
                 what_is_missing_is_not_found, a_small_file_has_a_limit,
                 what_is_forbidden_is_said, a_full_disk_is_said_and_shipping_goes_on,
-                several_files_travel_at_once, packed_files_travel);
+                several_files_travel_at_once, packed_files_travel, a_bandwidth_is_kept);
         }
     )*};
 }
