@@ -60,7 +60,8 @@ fn seal(journal: &str, bytes: &str, content: &str, file_bytes: &str) -> Result<(
             volume: identity.clone(),
             after,
             iocb_capacity: u32::try_from(writes)?.next_multiple_of(64),
-            target_size: ByteLen(file_bytes),
+            // header and IOCBs come on top of it
+            target_size: ByteLen(u64::MAX),
             created: SystemClock.now(),
             floor: Timestamp(0),
         };
