@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 use super::config_check::checked;
 use crate::args::{ConfigArgs, Output};
 use crate::daemon::{
-    Answers, Control, Handover, Program, Request, RunLock, Service, isolate, notify,
+    Answers, Control, Handover, Program, Request, RunLock, Service, isolate, notify, signals,
 };
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
@@ -106,8 +106,9 @@ const LAST_SIGNAL: usize = 3;
 /// Signals that ask for something, on a channel.
 fn listen() -> Outcome<Receiver<i32>> {
     let failed = |error: &std::io::Error| Problem::new("can't listen for signals").io(error);
-    let mut signals =
-        Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR2]).map_err(|error| failed(&error))?;
+    let mut signals = Signals::new(signals::SIGNALS).map_err(|error| failed(&error))?;
+    // whoever has executed this program may have kept them for it
+    signals::release().map_err(|error| failed(&error))?;
     let (sender, receiver) = mpsc::channel();
     std::thread::Builder::new()
         .name("aim-signals".to_owned())

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::notify;
 use super::program::Program;
+use super::{notify, signals};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
@@ -97,7 +97,11 @@ impl Handover {
         }
         tracing::info!(program = %self.program.path().display(), "handing over");
         notify::reloading();
-        let error = self.program.execute();
+        // this thread ends if that fails, and the others have never held them
+        let error = match signals::hold() {
+            Ok(()) => self.program.execute(),
+            Err(error) => error,
+        };
         notify::ready();
         Err(Problem::new("can't execute the program")
             .at(self.program.path().display())
@@ -127,7 +131,9 @@ impl Handover {
         };
         let [said, complaint] = [drain(child.stdout.take()), drain(child.stderr.take())];
         if !status.success() {
-            return Err(Failure::from_json(&complaint).unwrap_or_else(|| {
+            // there may be lines of a log besides
+            let failure = complaint.lines().rev().find_map(Failure::from_json);
+            return Err(failure.unwrap_or_else(|| {
                 let mut problem =
                     Problem::new(format!("the program ended with {status}")).at(&path);
                 problem.causes.extend(complaint.lines().map(str::to_owned));

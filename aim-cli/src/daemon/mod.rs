@@ -14,6 +14,7 @@ mod report;
 mod request;
 mod resync;
 mod serve;
+pub(crate) mod signals;
 mod start;
 mod volume;
 

@@ -81,6 +81,13 @@ fn what_can_not_run_is_not_executed() {
     std::fs::write(&script, "#!/bin/sh\necho oh no >&2\nexit 5\n").unwrap();
     install(&script, &program);
     host.aim(&["upgrade"]).exits(1).says("oh no");
+    let refusal = r#"{"exit":"mismatch","problems":[{"what":"not this disk"}]}"#;
+    let text = format!("#!/bin/sh\necho a warning >&2\necho '{refusal}' >&2\nexit 5\n");
+    std::fs::write(&script, text).unwrap();
+    install(&script, &program);
+    host.aim(&["upgrade", "--json"])
+        .exits(14)
+        .says("\"what\":\"not this disk\"");
     std::fs::write(&script, "#!/bin/sh\necho hello\n").unwrap();
     install(&script, &program);
     host.aim(&["upgrade"]).exits(1).says("is it aim");
@@ -108,6 +115,22 @@ fn a_program_that_accepts_its_configuration_and_then_ends_is_missed() {
         .exits(3)
         .says("the new program has ended");
     assert_eq!(waiting.join().unwrap(), 7);
+}
+
+/// It would end a program that has no handlers yet, and leave its devices to nobody.
+#[test]
+fn a_signal_that_comes_before_the_first_lines_of_the_new_program_waits_for_them() {
+    let (host, program, mut daemon) = installed();
+    let script = host.path("script");
+    let aim = env!("CARGO_BIN_EXE_aim");
+    let text = format!("#!/bin/sh\n[ \"$1\" = run ] && kill -TERM $$\nexec {aim} \"$@\"\n");
+    std::fs::write(&script, text).unwrap();
+    install(&script, &program);
+    daemon.signal(Signal::HUP);
+    daemon.until("handing over");
+    daemon.until("stopping");
+    daemon.until("stopped");
+    assert_eq!(daemon.end(), 0);
 }
 
 #[test]
