@@ -53,7 +53,8 @@ pub(crate) fn line(volume: &VolumeConfig) -> Line {
         credentials,
         timeouts: Timeouts::default(),
     };
-    Line::Sftp(SftpTransport::new(account, target.path.clone()))
+    let transport = SftpTransport::new(account, target.path.clone());
+    Line::Sftp(transport.with_channels(volume.line.channels))
 }
 
 /// The target of a volume. Every call makes its own connection.

@@ -4,7 +4,7 @@
 //! ship seal JOURNAL BYTES random|text [FILE_BYTES]
 //!     fills an empty folder with sealed files of BYTES in all
 //! ship put JOURNAL TARGET [key=FILE known_hosts=FILE]
-//!          [channels=N] [compression=off|LEVEL] [bandwidth=BYTES]
+//!          [channels=N] [files=N] [compression=off|LEVEL] [bandwidth=BYTES]
 //!     puts them into TARGET/incoming, TARGET being ssh://user@host:port/path or a path
 //! ```
 //!
@@ -12,7 +12,7 @@
 
 use std::error::Error;
 use std::io::ErrorKind;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -152,12 +152,17 @@ const WORDS: &[&str] = &[
 
 fn put(journal: &str, target: &str, options: &[&str]) -> Result<()> {
     let mut line = LineOptions::default();
+    let mut channels = SftpTransport::CHANNELS;
     let (mut key, mut known_hosts) = (None, None);
     for option in options {
         match option.split_once('=') {
             Some(("key", path)) => key = Some(PathBuf::from(path)),
             Some(("known_hosts", path)) => known_hosts = Some(PathBuf::from(path)),
-            Some(("channels", count)) => line.channels = count.parse::<NonZeroUsize>()?,
+            Some(("channels", count)) => {
+                channels = count.parse()?;
+                line.files = LineOptions::over_channels(channels).files;
+            }
+            Some(("files", count)) => line.files = count.parse()?,
             Some(("compression", "off")) => line.compression = None,
             Some(("compression", level)) => {
                 let level = Level::new(level.parse()?).ok_or("there is no such level")?;
@@ -176,7 +181,8 @@ fn put(journal: &str, target: &str, options: &[&str]) -> Result<()> {
         Some(rest) => {
             let account = account(rest, key, known_hosts)?;
             let (_, path) = rest.split_once('/').ok_or("no path in the target")?;
-            carry(spool, SftpTransport::new(account, format!("/{path}")), line)?
+            let to = SftpTransport::new(account, format!("/{path}"));
+            carry(spool, to.with_channels(channels), line)?
         }
     };
     println!(

@@ -134,7 +134,7 @@ fn setup(rng: &mut Rng) -> Setup {
             false => OnFull::Track,
         },
         compares: rng.chance(2),
-        channels: 1 + rng.below(4) as usize,
+        files_at_once: 1 + rng.below(4) as usize,
         packs: rng.chance(3),
     }
 }

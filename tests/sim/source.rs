@@ -78,7 +78,7 @@ pub(crate) struct Setup {
     pub(crate) room: Option<u64>,
     pub(crate) on_full: OnFull,
     /// Files that are on their way at once.
-    pub(crate) channels: usize,
+    pub(crate) files_at_once: usize,
     /// Whether they are packed.
     pub(crate) packs: bool,
 }
@@ -137,7 +137,7 @@ impl Source {
             clock,
             line,
             line_options: LineOptions {
-                channels: NonZeroUsize::new(setup.channels).unwrap(),
+                files: NonZeroUsize::new(setup.files_at_once).unwrap(),
                 compression: setup.packs.then_some(Level::MIN),
                 ..LineOptions::default()
             },

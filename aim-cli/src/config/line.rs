@@ -2,16 +2,21 @@
 
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};
+use std::ops::RangeInclusive;
 
 use aim_core::packed::Level;
-use aim_remote::ship::{CHANNELS_MAX, LineOptions};
-use aim_remote::transport::{Bandwidth, Hours, TimeOfDay};
+use aim_remote::ship::LineOptions;
+use aim_remote::transport::{Bandwidth, Hours, SftpTransport, TimeOfDay};
 use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use super::quantity::Size;
 use super::resolve::{Check, RATE};
+use super::target::Target;
+use super::typed::LineConfig;
+
+const CHANNELS: RangeInclusive<u16> = 1..=64;
 
 /// Keys that each line to a target may have.
 #[derive(Debug, Default)]
@@ -46,19 +51,24 @@ struct RawTime(TimeOfDay);
 struct RawRate(Option<Size>);
 
 impl Check<'_> {
-    /// Settings of a line. What is left out is as if it were not there.
-    pub(super) fn line(&mut self, raw: RawLine) -> LineOptions {
-        let default = LineOptions::default();
-        let channels = raw.channels.map_or(default.channels, |given| {
-            // the range ends far below
-            let most = u16::try_from(CHANNELS_MAX).unwrap_or(u16::MAX);
-            let given = self.count("channels", given, 1..=most);
-            NonZeroUsize::new(given.into()).unwrap_or(default.channels)
+    /// Settings of a line to `target`. What is left out is as if it were not there.
+    pub(super) fn line(&mut self, target: &Target, raw: RawLine) -> LineConfig {
+        let default = match target {
+            Target::Ssh(_) => SftpTransport::CHANNELS,
+            // a disk that has to seek is not faster for more
+            Target::Directory(_) => NonZeroUsize::MIN,
+        };
+        let channels = raw.channels.map_or(default, |given| {
+            let given = self.count("channels", given, CHANNELS);
+            NonZeroUsize::new(given.into()).unwrap_or(default)
         });
-        LineOptions {
+        LineConfig {
             channels,
-            compression: raw.compression.and_then(|compression| compression.0),
-            bandwidth: self.bandwidth(raw.bandwidth),
+            options: LineOptions {
+                compression: raw.compression.and_then(|compression| compression.0),
+                bandwidth: self.bandwidth(raw.bandwidth),
+                ..LineOptions::over_channels(channels)
+            },
         }
     }
 

@@ -117,20 +117,19 @@ known_hosts = "/etc/aim/known_hosts"
             load(&path).unwrap().volumes["data"].line.clone()
         };
         let default = line("");
-        assert_eq!(default, LineOptions::default());
+        assert_eq!(default.options, LineOptions::default());
         assert_eq!(line("compression = \"off\"\n"), default);
         let given = line("channels = 3\ncompression = 5\nbandwidth = \"20MB\"\n");
-        assert_eq!(
-            (given.channels.get(), given.compression),
-            (3, Level::new(5))
-        );
+        assert_eq!((given.channels.get(), given.options.files.get()), (3, 6));
+        let given = given.options;
+        assert_eq!(given.compression, Level::new(5));
         let rate = NonZeroU64::new(20_000_000).unwrap();
         assert_eq!(given.bandwidth, Bandwidth::always(rate));
         let by_hours = line(
             "bandwidth = [{ from = \"08:00\", to = \"18:00\", rate = \"2MB\" }, \
              { from = \"02:00\", to = \"03:00\", rate = \"none\" }, { rate = \"20MB\" }]\n",
         );
-        let at = |text: &str| by_hours.bandwidth.at(text.parse().unwrap());
+        let at = |text: &str| by_hours.options.bandwidth.at(text.parse().unwrap());
         assert_eq!(at("12:00"), NonZeroU64::new(2_000_000));
         assert_eq!((at("02:30"), at("18:00")), (None, Some(rate)));
     }

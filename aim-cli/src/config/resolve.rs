@@ -94,11 +94,12 @@ impl Check<'_> {
         self.name(&name);
         let target = self.target(raw.target);
         let login = self.login(&target, raw.key, raw.known_hosts);
-        let line = self.line(RawLine {
+        let line = RawLine {
             channels: raw.channels,
             compression: raw.compression,
             bandwidth: raw.bandwidth,
-        });
+        };
+        let line = self.line(&target, line);
         let seal_after = raw.seal_after.unwrap_or(Span(Duration::from_secs(1)));
         let mut size = |key: &str, given: Option<Size>, default: u64, range| {
             self.in_range(key, given.unwrap_or(Size(default)), range)

@@ -1,6 +1,7 @@
 //! The configuration as the program uses it: every value known and in range.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ pub(crate) struct VolumeConfig {
     /// How to log in there; always present for an SSH target.
     pub(crate) login: Option<Login>,
     /// How files go there.
-    pub(crate) line: LineOptions,
+    pub(crate) line: LineConfig,
     /// Hardware queues of the ublk device.
     pub(crate) queues: u16,
     /// Requests in flight per queue.
@@ -71,6 +72,15 @@ pub(crate) struct VolumeConfig {
     pub(crate) verify_rate: Option<u64>,
     /// All of the disk is verified once in this time; `None`: only when asked.
     pub(crate) verify_every: Option<Duration>,
+}
+
+/// How files go to a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LineConfig {
+    /// Channels for files, over ssh.
+    pub(crate) channels: NonZeroUsize,
+    /// For the shipper.
+    pub(crate) options: LineOptions,
 }
 
 /// What happens to writers while the journal has no room.

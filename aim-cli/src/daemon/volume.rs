@@ -289,7 +289,7 @@ fn ship<T: Transport>(
     options: ShipOptions,
 ) -> std::io::Result<Shipper> {
     let rounds = Rounds::new(spool.clone(), transport)
-        .over(config.line.clone())
+        .over(config.line.options.clone())
         .comparing(capture.comparison());
     Shipper::go_round(rounds, options)
 }

@@ -4,30 +4,33 @@ use std::num::NonZeroUsize;
 
 use aim_core::packed::Level;
 
-use crate::transport::Bandwidth;
-
-/// Most files that go over one line at once.
-pub const CHANNELS_MAX: usize = 64;
+use crate::transport::{Bandwidth, SftpTransport};
 
 /// How files go over one line: everything that a target may set for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineOptions {
-    /// Files that are on their way at once, at most [`CHANNELS_MAX`]. Over SSH each goes on a
-    /// channel of its own, one more is for looking at the far side, and they become fewer where
-    /// the server grants fewer: OpenSSH ten, unless its `MaxSessions` says otherwise.
-    pub channels: NonZeroUsize,
+    /// Files that are on their way at once.
+    pub files: NonZeroUsize,
     /// How much work is spent on packing the files; `None`: they go as they are.
     pub compression: Option<Level>,
     /// How fast all files together may go.
     pub bandwidth: Bandwidth,
 }
 
-impl Default for LineOptions {
-    fn default() -> Self {
+impl LineOptions {
+    /// For a line of so many channels: twice as many files, as each spends a part of its time in
+    /// waiting for answers.
+    pub fn over_channels(channels: NonZeroUsize) -> Self {
         Self {
-            channels: const { NonZeroUsize::new(8).expect("not 0") },
+            files: channels.saturating_add(channels.get()),
             compression: None,
             bandwidth: Bandwidth::default(),
         }
+    }
+}
+
+impl Default for LineOptions {
+    fn default() -> Self {
+        Self::over_channels(SftpTransport::CHANNELS)
     }
 }

@@ -27,7 +27,7 @@ mod status;
 mod uploads;
 
 pub use error::ShipError;
-pub use line::{CHANNELS_MAX, LineOptions};
+pub use line::LineOptions;
 pub use round::{Next, Rounds};
 pub use shipper::{ShipOptions, Shipper};
 pub use status::{SetAside, ShipStatus};

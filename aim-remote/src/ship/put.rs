@@ -52,7 +52,7 @@ impl<T: Transport> Rounds<T> {
         started: Instant,
         longest: Duration,
     ) -> Result<bool, ShipError> {
-        while uploads.count() >= self.line.channels.get() {
+        while uploads.count() >= self.line.files.get() {
             if !self.wait_for_one(uploads, io, started, longest).await? {
                 return Ok(false);
             }

@@ -207,7 +207,7 @@ impl<T: Transport> Rounds<T> {
             uploads.step().await;
             self.settle(uploads)?;
         }
-        while uploads.count() > 0 {
+        while !uploads.is_empty() {
             if !self.wait_for_one(uploads, io, started, longest).await? {
                 return set_aside.map_or(Ok(Next::Now), Err);
             }

@@ -49,6 +49,11 @@ impl Uploads {
         self.on_way.len()
     }
 
+    /// Whether none is on its way, and everyone has heard of the end of all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.on_way.is_empty() && self.ended.is_empty()
+    }
+
     /// Files that are on their way, or of whose end nobody has heard yet.
     pub(super) fn numbers(&self) -> BTreeSet<FileNumber> {
         let on_way = self.on_way.iter().map(|(file, _)| file);

@@ -1,9 +1,11 @@
 //! A connection, and the SFTP sessions on it: each has a channel of its own.
 //!
 //! A server works on the requests of a session one after the other, and an OpenSSH server takes no
-//! more than 2 MiB a round trip on a channel. So whoever has something to do gets a session for
-//! itself: one that nobody uses, or a new one, for as long as the server grants channels.
+//! more than 2 MiB a round trip on a channel. So small requests have a session for themselves, and
+//! files have as many as are wanted, as long as the server grants them. A file spends a part of
+//! its time in waiting for answers: there may be more files than sessions, which then share them.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
@@ -16,65 +18,63 @@ use crate::ssh::{Connection, SshTarget};
 pub(super) struct Link {
     connection: Connection,
     target: SshTarget,
+    /// For small requests.
+    small: Arc<Session>,
     sessions: Mutex<Sessions>,
-    /// Someone may get a session now.
-    freed: Notify,
+    /// A session for files has started, or could not.
+    started: Notify,
     /// A permit for each write that is in flight, on whichever channel.
     writes: Arc<Semaphore>,
 }
 
+/// The sessions for files.
 struct Sessions {
-    idle: Vec<Session>,
-    /// The idle ones, those in use, and those that are being started.
-    count: usize,
-    /// What the server has been found to grant.
+    slots: Vec<Slot>,
+    /// Those that are being started.
+    starting: usize,
+    /// As many as are wanted, or granted.
     most: usize,
 }
 
-/// What there is for someone who needs a session.
+struct Slot {
+    session: Arc<Session>,
+    users: usize,
+    /// Someone has left it in the middle: it is given to nobody any more.
+    is_left: bool,
+}
+
+/// What there is for a file.
 enum Offer<'a> {
-    Idle(Lease<'a>),
+    Session(Lease<'a>),
     /// A new one may be started.
-    New(Place<'a>),
-    /// One has to be waited for.
-    None,
+    Start(Starting<'a>),
+    /// One that is being started has to be waited for.
+    Wait,
 }
 
 impl Link {
-    /// Connects, and starts a first session.
-    pub(super) async fn open(target: &SshTarget) -> Result<Self, TransportError> {
-        let link = Self {
-            connection: Connection::open(target).await?,
+    /// Connects, and starts the session for small requests. There may be `channels` for files.
+    pub(super) async fn open(target: &SshTarget, channels: usize) -> Result<Self, TransportError> {
+        let connection = Connection::open(target).await?;
+        let small = Arc::new(start(&connection, target).await?);
+        tracing::debug!(host = connection.address(), "connected");
+        Ok(Self {
+            connection,
             target: target.clone(),
+            small,
             sessions: Mutex::new(Sessions {
-                idle: Vec::new(),
-                count: 0,
-                most: usize::MAX,
+                slots: Vec::new(),
+                starting: 0,
+                most: channels,
             }),
-            freed: Notify::new(),
+            started: Notify::new(),
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
-        };
-        link.lease().await?.give_back();
-        tracing::debug!(host = link.connection.address(), "connected");
-        Ok(link)
+        })
     }
 
-    /// A session for the caller alone.
-    pub(super) async fn lease(&self) -> Result<Lease<'_>, TransportError> {
-        loop {
-            let freed = self.freed.notified();
-            match self.offer() {
-                Offer::Idle(lease) => return Ok(lease),
-                Offer::New(place) => match self.start().await {
-                    Ok(session) => return Ok(Lease { session, place }),
-                    Err(error) if error.breaks_connection() || !self.has_others() => {
-                        return Err(error);
-                    }
-                    Err(error) => tracing::info!(%error, "going on with the channels there are"),
-                },
-                Offer::None => freed.await,
-            }
-        }
+    /// The session for small requests.
+    pub(super) fn small(&self) -> &Session {
+        &self.small
     }
 
     /// Permits for writes.
@@ -82,36 +82,58 @@ impl Link {
         &self.writes
     }
 
-    async fn start(&self) -> Result<Session, TransportError> {
-        let stream = self.connection.sftp_stream().await?;
-        let limit = self.target.timeouts.progress;
-        Session::start(stream, self.connection.address(), limit).await
+    /// A session for a file: one that no other file uses, or else the one that the fewest use.
+    pub(super) async fn lease(&self) -> Result<Lease<'_>, TransportError> {
+        loop {
+            let mut started = pin!(self.started.notified());
+            // from here on no start is missed
+            started.as_mut().enable();
+            match self.offer() {
+                Offer::Session(lease) => return Ok(lease),
+                Offer::Wait => started.await,
+                Offer::Start(starting) => match start(&self.connection, &self.target).await {
+                    Ok(session) => return Ok(starting.succeed(session)),
+                    Err(error) if error.breaks_connection() => return Err(error),
+                    Err(error) => {
+                        tracing::info!(%error, "going on with the channels there are");
+                        let mut sessions = self.lock();
+                        sessions.most = sessions.slots.len() + sessions.starting - 1;
+                    }
+                },
+            }
+        }
     }
 
     fn offer(&self) -> Offer<'_> {
         let mut sessions = self.lock();
-        if let Some(session) = sessions.idle.pop() {
-            if !sessions.idle.is_empty() {
-                self.freed.notify_one();
+        let Sessions {
+            slots,
+            starting,
+            most,
+        } = &mut *sessions;
+        let count = slots.len() + *starting;
+        let usable = slots.iter_mut().filter(|slot| !slot.is_left);
+        match usable.min_by_key(|slot| slot.users) {
+            Some(slot) if slot.users == 0 || count >= *most => {
+                slot.users += 1;
+                Offer::Session(self.lease_of(&slot.session))
             }
-            let place = Place(self);
-            return Offer::Idle(Lease { session, place });
+            _ if count < *most => {
+                *starting += 1;
+                Offer::Start(Starting(self))
+            }
+            _ if *starting > 0 => Offer::Wait,
+            // there is only the one for small requests
+            _ => Offer::Session(self.lease_of(&self.small)),
         }
-        if sessions.count < sessions.most {
-            sessions.count += 1;
-            return Offer::New(Place(self));
-        }
-        Offer::None
     }
 
-    /// The server has refused one more session: whether there are others to go on with.
-    fn has_others(&self) -> bool {
-        let mut sessions = self.lock();
-        let others = sessions.count.saturating_sub(1);
-        if others > 0 {
-            sessions.most = sessions.most.min(others);
+    fn lease_of(&self, session: &Arc<Session>) -> Lease<'_> {
+        Lease {
+            link: self,
+            session: Arc::clone(session),
+            is_done: false,
         }
-        others > 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Sessions> {
@@ -119,11 +141,39 @@ impl Link {
     }
 }
 
-/// A session in use. Where it is not given back, requests of it may still be on their way, and it
-/// is used no more.
+async fn start(connection: &Connection, target: &SshTarget) -> Result<Session, TransportError> {
+    let stream = connection.sftp_stream().await?;
+    Session::start(stream, connection.address(), target.timeouts.progress).await
+}
+
+/// A session that is being started; dropped, it is not any more.
+struct Starting<'a>(&'a Link);
+
+impl<'a> Starting<'a> {
+    fn succeed(self, session: Session) -> Lease<'a> {
+        let lease = self.0.lease_of(&Arc::new(session));
+        self.0.lock().slots.push(Slot {
+            session: Arc::clone(&lease.session),
+            users: 1,
+            is_left: false,
+        });
+        lease
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().starting -= 1;
+        self.0.started.notify_waiters();
+    }
+}
+
+/// A session in use by a file. Where it is not said to be done, requests of it may still be on
+/// their way.
 pub(super) struct Lease<'a> {
-    session: Session,
-    place: Place<'a>,
+    link: &'a Link,
+    session: Arc<Session>,
+    is_done: bool,
 }
 
 impl Lease<'_> {
@@ -132,27 +182,21 @@ impl Lease<'_> {
     }
 
     /// Nothing of it is on its way any more.
-    pub(super) fn give_back(self) {
-        let Self { session, place } = self;
-        let link = place.0;
-        place.keep();
-        link.lock().idle.push(session);
-        link.freed.notify_one();
+    pub(super) fn done(mut self) {
+        self.is_done = true;
     }
 }
 
-/// A session that is counted; dropped, it is not any more.
-struct Place<'a>(&'a Link);
-
-impl Place<'_> {
-    fn keep(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Place<'_> {
+impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        self.0.lock().count -= 1;
-        self.0.freed.notify_one();
+        let mut sessions = self.link.lock();
+        let mut slots = sessions.slots.iter_mut();
+        if let Some(slot) = slots.find(|slot| Arc::ptr_eq(&slot.session, &self.session)) {
+            slot.users -= 1;
+            slot.is_left |= !self.is_done;
+        }
+        sessions
+            .slots
+            .retain(|slot| !slot.is_left || slot.users > 0);
     }
 }

@@ -1,11 +1,12 @@
 //! A directory behind an SSH server as the far side.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use super::link::{Lease, Link};
+use super::link::Link;
 use super::name::is_component;
 use super::{Entry, Name, Progress, Put, Transport, TransportError};
 use crate::file_io::Source;
@@ -16,19 +17,32 @@ use crate::ssh::SshTarget;
 pub struct SftpTransport {
     target: SshTarget,
     directory: String,
+    channels: NonZeroUsize,
     /// Connected when first needed; emptied when it is of no more use.
     link: Mutex<Option<Arc<Link>>>,
 }
 
 impl SftpTransport {
+    /// Channels for files that a connection has unless told otherwise: with the one for small
+    /// requests less than the ten that an OpenSSH server grants.
+    pub const CHANNELS: NonZeroUsize = NonZeroUsize::new(8).expect("not 0");
+
     /// Carries files to `directory` on `target`; one without a leading `/` is taken from where
     /// the account starts.
     pub fn new(target: SshTarget, directory: impl Into<String>) -> Self {
         Self {
             target,
             directory: directory.into(),
+            channels: Self::CHANNELS,
             link: Mutex::new(None),
         }
+    }
+
+    /// Has so many channels for files, as far as the server grants them. One more is for small
+    /// requests; an OpenSSH server grants ten in all, unless its `MaxSessions` says otherwise.
+    #[must_use]
+    pub fn with_channels(self, channels: NonZeroUsize) -> Self {
+        Self { channels, ..self }
     }
 
     async fn link(&self) -> Result<Arc<Link>, TransportError> {
@@ -36,40 +50,37 @@ impl SftpTransport {
         if let Some(link) = &*link {
             return Ok(Arc::clone(link));
         }
-        let opened = Arc::new(Link::open(&self.target).await?);
+        let opened = Arc::new(Link::open(&self.target, self.channels.get()).await?);
         *link = Some(Arc::clone(&opened));
         Ok(opened)
     }
 
-    /// Gives a session back after its work, or the whole link up after an error that makes it
-    /// useless, so that the next call connects.
+    /// Gives the link up after an error that makes it useless, so that the next call connects.
     async fn settle<T>(
         &self,
-        link: &Arc<Link>,
-        lease: Lease<'_>,
+        used: &Arc<Link>,
         result: Result<T, TransportError>,
     ) -> Result<T, TransportError> {
-        match &result {
-            Err(error) if error.breaks_connection() => self.give_up(link).await,
-            _ => lease.give_back(),
+        if matches!(&result, Err(error) if error.breaks_connection()) {
+            let mut link = self.link.lock().await;
+            if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, used)) {
+                *link = None;
+            }
         }
         result
     }
 
-    async fn give_up(&self, used: &Arc<Link>) {
-        let mut link = self.link.lock().await;
-        if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, used)) {
-            *link = None;
-        }
-    }
-
-    /// A session on `link`; where none can be had, the next call connects.
-    async fn lease<'a>(&self, link: &'a Arc<Link>) -> Result<Lease<'a>, TransportError> {
-        let leased = link.lease().await;
-        if leased.is_err() {
-            self.give_up(link).await;
-        }
-        leased
+    async fn put_over(
+        &self,
+        link: &Link,
+        path: &str,
+        source: &Source,
+        progress: &Progress,
+    ) -> Result<Put, TransportError> {
+        let lease = link.lease().await?;
+        let stored = sftp::put(lease.session(), link.writes(), path, source, progress).await?;
+        lease.done();
+        Ok(stored)
     }
 
     fn path(&self, name: &str) -> String {
@@ -102,9 +113,8 @@ impl Transport for SftpTransport {
             return Err(TransportError::NotFound { place: path });
         }
         let link = self.link().await?;
-        let lease = self.lease(&link).await?;
-        let listed = lease.session().list(&path).await;
-        self.settle(&link, lease, listed).await
+        let listed = link.small().list(&path).await;
+        self.settle(&link, listed).await
     }
 
     async fn put(
@@ -114,23 +124,20 @@ impl Transport for SftpTransport {
         progress: &Progress,
     ) -> Result<Put, TransportError> {
         let link = self.link().await?;
-        let lease = self.lease(&link).await?;
         let path = self.path(name.as_str());
-        let stored = sftp::put(lease.session(), link.writes(), &path, source, progress).await;
-        self.settle(&link, lease, stored).await
+        let stored = self.put_over(&link, &path, source, progress).await;
+        self.settle(&link, stored).await
     }
 
     async fn get(&self, name: &Name, limit: usize) -> Result<Vec<u8>, TransportError> {
         let link = self.link().await?;
-        let lease = self.lease(&link).await?;
-        let content = lease.session().get(&self.path(name.as_str()), limit).await;
-        self.settle(&link, lease, content).await
+        let content = link.small().get(&self.path(name.as_str()), limit).await;
+        self.settle(&link, content).await
     }
 
     async fn remove(&self, name: &Name) -> Result<(), TransportError> {
         let link = self.link().await?;
-        let lease = self.lease(&link).await?;
-        let removed = lease.session().remove(&self.path(name.as_str())).await;
-        self.settle(&link, lease, removed).await
+        let removed = link.small().remove(&self.path(name.as_str())).await;
+        self.settle(&link, removed).await
     }
 }

@@ -2,15 +2,17 @@
 
 use std::num::NonZeroUsize;
 
-use aim_remote::ship::{LineOptions, ShipError};
+use aim_core::fs::HostDirectory;
+use aim_remote::file_io;
+use aim_remote::ship::{LineOptions, Rounds, ShipError};
 use aim_remote::transport::{LocalTransport, TransportError};
 
 use crate::site::{Site, eventually};
 use crate::steered::{Failure, Steering};
 
-fn line(channels: usize) -> LineOptions {
+fn line(files: usize) -> LineOptions {
     LineOptions {
-        channels: NonZeroUsize::new(channels).unwrap(),
+        files: NonZeroUsize::new(files).unwrap(),
         ..LineOptions::default()
     }
 }
@@ -104,6 +106,35 @@ fn a_file_that_fails_leaves_the_others_what_they_have() {
     steering.fail(&names[0], None);
     let applier = site.apply();
     site.wait_until_equal(&shipper, &applier);
+}
+
+/// Whoever carries all of them once hears of all of them.
+#[test]
+fn files_that_arrive_in_the_same_moment_are_all_counted() {
+    let mut site = Site::new(45);
+    site.seal(3);
+    let names = names(&site);
+    let steering = Steering::new();
+    names.iter().for_each(|name| steering.hold(name));
+    let root = site.directory.path().to_owned();
+    // it waits for nothing but the steering
+    let far = LocalTransport::in_place(site.directory.path(), move |folder| {
+        Ok(HostDirectory::open(root.join(folder))?)
+    });
+    let mut rounds = Rounds::new(site.source(), steering.over(far)).over(line(3));
+    let status = file_io::run_blocking(|io| async move {
+        let release = async {
+            while steering.begun().len() < 3 {
+                tokio::task::yield_now().await;
+            }
+            steering.release_all();
+        };
+        tokio::join!(rounds.put_all(&io), release).0
+    });
+    let status = status.unwrap().unwrap();
+    assert_eq!(status.shipped, site.sealed());
+    let bytes: usize = site.files.iter().map(|file| site.bytes(file).len()).sum();
+    assert_eq!(status.delivered_bytes, bytes as u64);
 }
 
 /// That a file is on its way again does not show that what was in the way has passed.

@@ -60,6 +60,11 @@ impl Steering {
         });
     }
 
+    /// Releases all files in the same moment.
+    pub(crate) fn release_all(&self) {
+        self.0.held.send_modify(BTreeSet::clear);
+    }
+
     /// Lets a file fail when it is put and not held.
     pub(crate) fn fail(&self, name: &str, failure: Option<Failure>) {
         let mut failing = self.0.failing.lock().unwrap();
