@@ -155,13 +155,15 @@ async fn write_from(
     while let Some(chunk) = next_chunk(&mut chunks, source).await? {
         let (at, len) = (offset, chunk.len() as u64);
         let rest = source.len_max().saturating_sub(offset);
-        progress.admit(len).await;
-        let mut acquiring = pin!(Arc::clone(room).acquire_owned());
+        let mut turn = pin!(async {
+            progress.admit(len).await;
+            Arc::clone(room).acquire_owned().await
+        });
         let permit = loop {
             let is_full = writes.len() >= WRITES_IN_FLIGHT;
             tokio::select! {
                 biased;
-                permit = &mut acquiring, if !is_full => break permit,
+                permit = &mut turn, if !is_full => break permit,
                 written = settle(session, path, &mut writes, rest), if !writes.is_empty() => {
                     progress.add_sent(written?);
                 }

@@ -370,11 +370,12 @@ async fn a_bandwidth_is_kept<F: Far>(case: Case<F>) {
     let putting = transport.put(&to, &source, &slow);
     let watching = async {
         while slow.sent() == 0 {
-            transport.list("incoming").await.unwrap();
+            tokio::task::yield_now().await;
         }
         // time for more, if more were on its way
         for _ in 0..50 {
             transport.list("incoming").await.unwrap();
+            tokio::task::yield_now().await;
         }
     };
     tokio::select! {
