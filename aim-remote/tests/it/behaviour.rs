@@ -4,6 +4,7 @@ use std::fs;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use aim_core::fs::{Directory, HostDirectory};
 use aim_core::packed::{Level, Unpacker};
@@ -369,13 +370,14 @@ async fn a_bandwidth_is_kept<F: Far>(case: Case<F>) {
     let to = name("incoming/a.aim");
     let putting = transport.put(&to, &source, &slow);
     let watching = async {
+        let step = Duration::from_millis(1);
         while slow.sent() == 0 {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(step).await;
         }
         // time for more, if more were on its way
         for _ in 0..50 {
             transport.list("incoming").await.unwrap();
-            tokio::task::yield_now().await;
+            tokio::time::sleep(step).await;
         }
     };
     tokio::select! {

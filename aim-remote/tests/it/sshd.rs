@@ -206,6 +206,8 @@ impl Sshd {
             signal_all(&child, "-KILL");
             child.wait().unwrap();
         }
+        // as a host does for a process that is gone: what is still sent is refused
+        self.shared.frozen.lock().unwrap().clear();
     }
 }
 
@@ -285,13 +287,13 @@ impl Shared {
         if matches!(fault, Fault::CutAfter(_)) {
             drop(client.shutdown(Shutdown::Both));
         }
-        // the test may have ended without waiting
-        let _ = self.reached.lock().unwrap().send(());
         if matches!(fault, Fault::FreezeAfter(_)) {
             // open, and nobody reads: a byte taken here would be missing from what the server
             // says to the client, which would see a broken stream instead of a frozen one
             self.frozen.lock().unwrap().push((client, server));
         }
+        // the test may have ended without waiting
+        let _ = self.reached.lock().unwrap().send(());
     }
 
     fn spawn(&self, socket: OwnedFd) -> io::Result<()> {
