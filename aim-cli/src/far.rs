@@ -4,7 +4,9 @@ use std::future::Future;
 
 use aim_core::identity::VolumeIdentity;
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
+use aim_remote::Trouble;
 use aim_remote::file_io::{Source, run_blocking};
+use aim_remote::ship::ShipError;
 use aim_remote::ssh::{self, Credential, Passphrase, SshProgram, Timeouts, Way};
 use aim_remote::transport::{
     LocalTransport, Name, Progress, SftpTransport, Transport, TransportError,
@@ -51,7 +53,8 @@ pub(crate) fn line(volume: &VolumeConfig) -> Line {
         way,
         timeouts: Timeouts::default(),
     };
-    Line::Sftp(SftpTransport::new(account, target.path.clone()))
+    let transport = SftpTransport::new(account, target.path.clone());
+    Line::Sftp(transport.with_channels(volume.line.channels))
 }
 
 fn credential(key: &Key) -> Credential {
@@ -159,6 +162,18 @@ pub(crate) fn explain(place: &str, error: &TransportError) -> Failure {
     .exit(exit)
 }
 
+/// What is in the way of shipping, on one line, with what to do about it.
+pub(crate) fn told(trouble: &Trouble<ShipError>) -> String {
+    let hint = match &*trouble.error {
+        ShipError::Transport(error) => advice(error).1,
+        _ => None,
+    };
+    match hint {
+        Some(hint) => format!("{} ({hint})", trouble.message()),
+        None => trouble.message(),
+    }
+}
+
 /// What an error on the way to the target means, and what helps.
 fn advice(error: &TransportError) -> (Exit, Option<&'static str>) {
     match error {
@@ -226,4 +241,33 @@ fn advice_on_trust(error: &TransportError) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aim_core::units::Timestamp;
+    use aim_remote::transport::Remedy;
+
+    use super::*;
+
+    #[test]
+    fn a_trouble_names_its_cause_and_what_helps() {
+        let error = TransportError::NoSpace {
+            place: "mirror:22:/srv/incoming".to_owned(),
+            free: 512,
+        };
+        let trouble = Trouble {
+            error: Arc::new(ShipError::Transport(error)),
+            remedy: Remedy::Operator,
+            since: Timestamp(1),
+            attempts: 3,
+        };
+        assert_eq!(
+            told(&trouble),
+            "no space left for mirror:22:/srv/incoming: 512 bytes are free \
+             (make room on the mirror host)"
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! The source host: its disks, its journal, and the daemon that captures and ships.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,11 @@ use aim_core::capture::{
 use aim_core::fs::Directory;
 use aim_core::identity::VolumeIdentity;
 use aim_core::journal::{FileName, Recovered, recover};
+use aim_core::packed::Level;
 use aim_core::spool::{SourceSpool, SpoolError};
 use aim_core::units::{ByteLen, Lsn};
 use aim_remote::file_io::FileIo;
-use aim_remote::ship::{Next, Rounds};
+use aim_remote::ship::{LineOptions, Next, Rounds};
 use aim_tests::{MemFileSystem, Power, Rng, Sabotage};
 
 use crate::clock::SimClock;
@@ -44,6 +46,7 @@ pub(crate) struct Source {
     config: CaptureConfig,
     clock: SimClock,
     line: Line,
+    line_options: LineOptions,
     daemon: Option<Daemon>,
     /// What it means when the power goes at the step that was chosen.
     pub(crate) stop: Option<Stop>,
@@ -74,6 +77,10 @@ pub(crate) struct Setup {
     /// Bytes that journal files may take.
     pub(crate) room: Option<u64>,
     pub(crate) on_full: OnFull,
+    /// Files that are on their way at once.
+    pub(crate) files_at_once: usize,
+    /// Whether they are packed.
+    pub(crate) packs: bool,
 }
 
 impl Source {
@@ -129,6 +136,11 @@ impl Source {
             },
             clock,
             line,
+            line_options: LineOptions {
+                files: NonZeroUsize::new(setup.files_at_once).unwrap(),
+                compression: setup.packs.then_some(Level::MIN),
+                ..LineOptions::default()
+            },
             daemon: None,
             stop: None,
             trouble: None,
@@ -150,7 +162,7 @@ impl Source {
             self.clock.clone(),
         );
         let (capture, workers) = started.map_err(|error| error.to_string())?;
-        let rounds = Rounds::new(spool, self.line.clone());
+        let rounds = Rounds::new(spool, self.line.clone()).over(self.line_options.clone());
         self.daemon = Some(Daemon {
             rounds: rounds.comparing(capture.comparison()),
             capture,
@@ -173,7 +185,8 @@ impl Source {
         daemon.is_some_and(|daemon| daemon.workers.step(worker))
     }
 
-    /// One round of shipping; a hasty one puts one file at most.
+    /// One round of shipping; a hasty one begins one file at most, and ends while files may be on
+    /// their way.
     pub(crate) fn ship(&mut self, hasty: bool) -> Option<Result<Next, String>> {
         let daemon = self.daemon.as_mut()?;
         let longest = match hasty {

@@ -42,6 +42,12 @@ fn refuse(problems: Vec<Problem>) -> Outcome<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
+    use aim_core::packed::Level;
+    use aim_remote::ship::LineOptions;
+    use aim_remote::transport::Bandwidth;
+
     use super::*;
     use crate::config::{Key, Login, OnJournalFull};
 
@@ -100,6 +106,32 @@ known_hosts = "/etc/aim/known_hosts"
         assert_eq!(rates, (Some(20 << 20), Some(1 << 20)));
         let week = std::time::Duration::from_secs(7 * 86_400);
         assert_eq!(volume.verify_every, Some(week));
+    }
+
+    #[test]
+    fn a_line_is_as_it_is_given() {
+        let line = |more: &str| {
+            let temp = tempfile::tempdir().unwrap();
+            let path = temp.path().join("aim.toml");
+            std::fs::write(&path, format!("{GOOD}{more}")).unwrap();
+            load(&path).unwrap().volumes["data"].line.clone()
+        };
+        let default = line("");
+        assert_eq!(default.options, LineOptions::default());
+        assert_eq!(line("compression = \"off\"\n"), default);
+        let given = line("channels = 3\ncompression = 5\nbandwidth = \"20MB\"\n");
+        assert_eq!((given.channels.get(), given.options.files.get()), (3, 6));
+        let given = given.options;
+        assert_eq!(given.compression, Level::new(5));
+        let rate = NonZeroU64::new(20_000_000).unwrap();
+        assert_eq!(given.bandwidth, Bandwidth::always(rate));
+        let by_hours = line(
+            "bandwidth = [{ from = \"08:00\", to = \"18:00\", rate = \"2MB\" }, \
+             { from = \"02:00\", to = \"03:00\", rate = \"none\" }, { rate = \"20MB\" }]\n",
+        );
+        let at = |text: &str| by_hours.options.bandwidth.at(text.parse().unwrap());
+        assert_eq!(at("12:00"), NonZeroU64::new(2_000_000));
+        assert_eq!((at("02:30"), at("18:00")), (None, Some(rate)));
     }
 
     #[test]
@@ -186,6 +218,32 @@ known_hosts = "/etc/aim/known_hosts"
             (
                 "request_bytes = \"5000B\"",
                 "`request_bytes` is 5000 bytes, must be a multiple",
+            ),
+            ("channels = 0", "`channels` is 0, must be from 1 to 64"),
+            (
+                "compression = 20",
+                "expected \"off\" or a level from 1 to 19",
+            ),
+            ("compression = \"fast\"", "\"fast\", expected \"off\""),
+            (
+                "bandwidth = \"1kB\"",
+                "`bandwidth` is 1000 B, must be from 64 KiB",
+            ),
+            (
+                "bandwidth = \"fast\"",
+                "`fast` does not begin with a whole number",
+            ),
+            (
+                "bandwidth = [{ from = \"08:00\", rate = \"1MB\" }]",
+                "`bandwidth`: `from` and `to` go together",
+            ),
+            (
+                "bandwidth = [{ from = \"8\", to = \"9\", rate = \"1MB\" }]",
+                "`8` is not a time of day",
+            ),
+            (
+                "bandwidth = [{ form = \"08:00\", rate = \"1MB\" }]",
+                "unknown field `form`",
             ),
             ("staging_bytes = \"1KiB\"", "`staging_bytes` is 1 KiB"),
         ] {

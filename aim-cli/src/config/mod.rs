@@ -6,6 +6,7 @@
 
 mod apart;
 mod fields;
+mod line;
 mod load;
 mod login;
 mod parse;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::line::{RawBandwidth, RawCompression};
 use super::quantity::{Size, Span};
 use super::typed::OnJournalFull;
 use crate::logging::LogFormat;
@@ -29,6 +30,9 @@ pub(super) struct RawVolume {
     pub(super) known_hosts: Option<PathBuf>,
     pub(super) ssh_program: Option<PathBuf>,
     pub(super) ssh_config: Option<PathBuf>,
+    pub(super) channels: Option<u16>,
+    pub(super) compression: Option<RawCompression>,
+    pub(super) bandwidth: Option<RawBandwidth>,
     pub(super) queues: Option<u16>,
     pub(super) depth: Option<u16>,
     pub(super) seal_bytes: Option<Size>,

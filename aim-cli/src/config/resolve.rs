@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::apart;
+use super::line::RawLine;
 use super::login::RawLogin;
 use super::parse::Tables;
 use super::quantity::{Size, Span};
@@ -29,7 +30,7 @@ const SEAL_AFTER: RangeInclusive<Span> =
 const JOURNAL_BYTES: RangeInclusive<u64> = (4 << 20)..=(1 << 50);
 /// The journal must hold at least so many full files, or capture would pause all the time.
 const JOURNAL_FILES: u64 = 4;
-const RATE: RangeInclusive<u64> = (64 << 10)..=(1 << 40);
+pub(super) const RATE: RangeInclusive<u64> = (64 << 10)..=(1 << 40);
 const VERIFY_EVERY: RangeInclusive<Span> =
     Span(Duration::from_secs(60))..=Span(Duration::from_secs(366 * 86_400));
 const NAME_MAX: usize = 32;
@@ -105,6 +106,12 @@ impl Check<'_> {
                 ssh_config: raw.ssh_config,
             },
         );
+        let line = RawLine {
+            channels: raw.channels,
+            compression: raw.compression,
+            bandwidth: raw.bandwidth,
+        };
+        let line = self.line(&target, line);
         let seal_after = raw.seal_after.unwrap_or(Span(Duration::from_secs(1)));
         let mut size = |key: &str, given: Option<Size>, default: u64, range| {
             self.in_range(key, given.unwrap_or(Size(default)), range)
@@ -134,6 +141,7 @@ impl Check<'_> {
             name,
             target,
             login,
+            line,
         }
     }
 
@@ -208,11 +216,11 @@ impl Check<'_> {
         path
     }
 
-    fn count(&mut self, key: &str, value: u16, range: RangeInclusive<u16>) -> u16 {
+    pub(super) fn count(&mut self, key: &str, value: u16, range: RangeInclusive<u16>) -> u16 {
         self.bounded(key, value, range)
     }
 
-    fn in_range(&mut self, key: &str, value: Size, range: RangeInclusive<u64>) -> u64 {
+    pub(super) fn in_range(&mut self, key: &str, value: Size, range: RangeInclusive<u64>) -> u64 {
         self.bounded(key, value, Size(*range.start())..=Size(*range.end()))
             .0
     }

@@ -1,9 +1,11 @@
 //! The configuration as the program uses it: every value known and in range.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aim_remote::ship::LineOptions;
 use serde::Deserialize;
 
 use super::spelling;
@@ -46,6 +48,8 @@ pub(crate) struct VolumeConfig {
     pub(crate) target: Target,
     /// How to log in there; always present for an SSH target.
     pub(crate) login: Option<Login>,
+    /// How files go there.
+    pub(crate) line: LineConfig,
     /// Hardware queues of the ublk device.
     pub(crate) queues: u16,
     /// Requests in flight per queue.
@@ -68,6 +72,15 @@ pub(crate) struct VolumeConfig {
     pub(crate) verify_rate: Option<u64>,
     /// All of the disk is verified once in this time; `None`: only when asked.
     pub(crate) verify_every: Option<Duration>,
+}
+
+/// How files go to a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LineConfig {
+    /// Channels for files, over ssh.
+    pub(crate) channels: NonZeroUsize,
+    /// For the shipper.
+    pub(crate) options: LineOptions,
 }
 
 /// What happens to writers while the journal has no room.

@@ -29,7 +29,7 @@ use super::start;
 use crate::config::VolumeConfig;
 use crate::exit::Exit;
 use crate::failure::{Outcome, Problem, one_line};
-use crate::far::{Line, line};
+use crate::far::{Line, line, told};
 
 /// A volume whose device is live.
 #[derive(Debug)]
@@ -94,8 +94,8 @@ impl Volume {
         };
         let options = ShipOptions::default();
         let shipper = match line(config) {
-            Line::Local(transport) => ship(&spool, transport, &capture, options),
-            Line::Sftp(transport) => ship(&spool, transport, &capture, options),
+            Line::Local(transport) => ship(config, &spool, transport, &capture, options),
+            Line::Sftp(transport) => ship(config, &spool, transport, &capture, options),
         }
         .map_err(|error| {
             Problem::new("can't start shipping")
@@ -167,7 +167,7 @@ impl Volume {
         let shipping = self.shipper.status();
         let now = Instant::now();
         let meters = lock(&self.meters);
-        let trouble = shipping.trouble.as_ref().map(|trouble| trouble.message());
+        let trouble = shipping.trouble.as_ref().map(told);
         let (capturing, trouble) = state_of(&capture, trouble);
         let (state, error) = match self.life() {
             (_, Some(Err(error))) => (State::Failed, Some(error)),
@@ -282,12 +282,15 @@ fn state_of(capture: &CaptureStatus, shipping: Option<String>) -> (State, Option
 
 /// Starts the shipper, which also carries what the capture asks of the mirror.
 fn ship<T: Transport>(
+    config: &VolumeConfig,
     spool: &SourceSpool,
     transport: T,
     capture: &Capture,
     options: ShipOptions,
 ) -> std::io::Result<Shipper> {
-    let rounds = Rounds::new(spool.clone(), transport).comparing(capture.comparison());
+    let rounds = Rounds::new(spool.clone(), transport)
+        .over(config.line.options.clone())
+        .comparing(capture.comparison());
     Shipper::go_round(rounds, options)
 }
 

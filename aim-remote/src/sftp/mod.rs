@@ -9,4 +9,4 @@ mod survey;
 mod upload;
 
 pub(crate) use session::Session;
-pub(crate) use upload::put;
+pub(crate) use upload::{WRITES_MAX, put};

@@ -10,18 +10,24 @@
 //! 2. Prove from the digests that the cursor speaks of *this* series, then remove the files that
 //!    it says are received. Only this removes a file.
 //! 3. Put what the capture asks of the mirror, and take what the mirror answers.
-//! 4. In series order, put each waiting file that is not in the far `incoming/`, until it is time
-//!    for the next round. One that had been there, and is neither received nor there any more,
-//!    was set aside by the mirror host: it is put again, after a look at whether it is whole here.
+//! 4. In series order, put each waiting file that is not in the far `incoming/`, several at once,
+//!    until it is time for the next round; what is on its way then goes on beside its steps 1 to
+//!    3. Files may so arrive in another order than they have: the mirror host takes them in theirs.
+//!    One that had been there, and is neither received nor there any more, was set aside by the
+//!    mirror host: it is put again, after a look at whether it is whole here.
 
 mod compare;
 mod error;
+mod line;
+mod put;
 mod receipt;
 mod round;
 mod shipper;
 mod status;
+mod uploads;
 
 pub use error::ShipError;
+pub use line::LineOptions;
 pub use round::{Next, Rounds};
 pub use shipper::{ShipOptions, Shipper};
 pub use status::{SetAside, ShipStatus};

@@ -92,6 +92,10 @@ impl Client {
                 extension: "the sftp subsystem",
                 need: "files are carried by SFTP",
             }),
+            Ok(Err(russh::Error::ChannelOpenFailure(reason))) => Err(TransportError::Refused {
+                place: self.address.clone(),
+                reason: format!("the server opens no further channel: {reason:?}"),
+            }),
             Ok(Err(error)) => Err(lost(&self.address, &error)),
             Err(_) => Err(TransportError::Timeout {
                 host: self.address.clone(),

@@ -50,6 +50,11 @@ impl Connection {
         })
     }
 
+    /// Whether several streams share one login.
+    pub(crate) fn has_channels(&self) -> bool {
+        matches!(self.made_by, MadeBy::Us(_))
+    }
+
     /// How long the first answer on a stream may take: the user's own program dials and logs in
     /// meanwhile.
     pub(crate) fn start_timeout(&self) -> Duration {

@@ -5,12 +5,15 @@
 //!                       └─ LocalTransport ── a directory on a mounted file system
 //! ```
 
+mod bandwidth;
 mod error;
 mod interface;
+mod link;
 mod local;
 mod name;
 mod sftp;
 
+pub use bandwidth::{Bandwidth, Hours, InvalidTime, TimeOfDay};
 pub(crate) use error::pass;
 pub use error::{Remedy, TransportError};
 pub use interface::{Entry, Progress, Put, Transport};

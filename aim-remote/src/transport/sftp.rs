@@ -1,40 +1,49 @@
 //! A directory behind an SSH server as the far side.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::link::Link;
 use super::name::is_component;
 use super::{Entry, Name, Progress, Put, Transport, TransportError};
 use crate::file_io::Source;
-use crate::sftp::{self, Session};
-use crate::ssh::{Connection, SshTarget};
+use crate::sftp;
+use crate::ssh::SshTarget;
 
 /// A directory on any OpenSSH server. The account needs no shell: `internal-sftp` will do.
 pub struct SftpTransport {
     target: SshTarget,
     directory: String,
+    channels: NonZeroUsize,
     /// Connected when first needed; emptied when it is of no more use.
     link: Mutex<Option<Arc<Link>>>,
 }
 
-/// A connection and the session on it.
-struct Link {
-    session: Session,
-    connection: Connection,
-}
-
 impl SftpTransport {
+    /// Channels for files that a connection has unless told otherwise: with the one for small
+    /// requests less than the ten that an OpenSSH server grants.
+    pub const CHANNELS: NonZeroUsize = NonZeroUsize::new(8).expect("not 0");
+
     /// Carries files to `directory` on `target`; one without a leading `/` is taken from where
     /// the account starts.
     pub fn new(target: SshTarget, directory: impl Into<String>) -> Self {
         Self {
             target,
             directory: directory.into(),
+            channels: Self::CHANNELS,
             link: Mutex::new(None),
         }
+    }
+
+    /// Has so many channels for files, as far as the server grants them. One more is for small
+    /// requests; an OpenSSH server grants ten in all, unless its `MaxSessions` says otherwise.
+    #[must_use]
+    pub fn with_channels(self, channels: NonZeroUsize) -> Self {
+        Self { channels, ..self }
     }
 
     async fn link(&self) -> Result<Arc<Link>, TransportError> {
@@ -42,23 +51,7 @@ impl SftpTransport {
         if let Some(link) = &*link {
             return Ok(Arc::clone(link));
         }
-        let connection = Connection::open(&self.target).await?;
-        let stream = connection.sftp_stream().await?;
-        let starting = Session::start(
-            stream,
-            connection.address(),
-            connection.start_timeout(),
-            self.target.timeouts.progress,
-        );
-        let session = match starting.await {
-            Ok(session) => session,
-            Err(error) => return Err(connection.explain(error).await),
-        };
-        tracing::debug!(host = connection.address(), "connected");
-        let opened = Arc::new(Link {
-            session,
-            connection,
-        });
+        let opened = Arc::new(Link::open(&self.target, self.channels.get()).await?);
         *link = Some(Arc::clone(&opened));
         Ok(opened)
     }
@@ -66,7 +59,7 @@ impl SftpTransport {
     /// Gives the link up after an error that makes it useless, so that the next call connects.
     async fn settle<T>(
         &self,
-        used: Arc<Link>,
+        used: &Arc<Link>,
         result: Result<T, TransportError>,
     ) -> Result<T, TransportError> {
         let error = match result {
@@ -74,11 +67,11 @@ impl SftpTransport {
             result => return result,
         };
         let mut link = self.link.lock().await;
-        if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, &used)) {
+        if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, used)) {
             *link = None;
         }
         drop(link);
-        Err(used.connection.explain(error).await)
+        Err(used.explain(error).await)
     }
 
     /// The far directory as a path.
@@ -87,6 +80,19 @@ impl SftpTransport {
             "" => ".".to_owned(),
             directory => directory.to_owned(),
         }
+    }
+
+    async fn put_over(
+        &self,
+        link: &Link,
+        path: &str,
+        source: &Source,
+        progress: &Progress,
+    ) -> Result<Put, TransportError> {
+        let lease = link.lease().await?;
+        let stored = sftp::put(lease.session(), link.writes(), path, source, progress).await?;
+        lease.done();
+        Ok(stored)
     }
 
     fn path(&self, name: &str) -> String {
@@ -119,15 +125,15 @@ impl SftpTransport {
         let folder = self.folder();
         let asking = async {
             Ok(Survey {
-                host_key: link.connection.host_key().map(str::to_owned),
-                login: link.connection.login().map(str::to_owned),
-                extensions: link.session.extensions().to_vec(),
-                free_bytes: link.session.free_bytes(&folder).await?,
-                round_trip: link.session.round_trip(&folder).await?,
+                host_key: link.connection().host_key().map(str::to_owned),
+                login: link.connection().login().map(str::to_owned),
+                extensions: link.small().extensions().to_vec(),
+                free_bytes: link.small().free_bytes(&folder).await?,
+                round_trip: link.small().round_trip(&folder).await?,
             })
         };
         let survey = asking.await;
-        self.settle(link, survey).await
+        self.settle(&link, survey).await
     }
 }
 
@@ -152,8 +158,8 @@ impl Transport for SftpTransport {
             return Err(TransportError::NotFound { place: path });
         }
         let link = self.link().await?;
-        let listed = link.session.list(&path).await;
-        self.settle(link, listed).await
+        let listed = link.small().list(&path).await;
+        self.settle(&link, listed).await
     }
 
     async fn put(
@@ -163,19 +169,20 @@ impl Transport for SftpTransport {
         progress: &Progress,
     ) -> Result<Put, TransportError> {
         let link = self.link().await?;
-        let stored = sftp::put(&link.session, &self.path(name.as_str()), source, progress).await;
-        self.settle(link, stored).await
+        let path = self.path(name.as_str());
+        let stored = self.put_over(&link, &path, source, progress).await;
+        self.settle(&link, stored).await
     }
 
     async fn get(&self, name: &Name, limit: usize) -> Result<Vec<u8>, TransportError> {
         let link = self.link().await?;
-        let content = link.session.get(&self.path(name.as_str()), limit).await;
-        self.settle(link, content).await
+        let content = link.small().get(&self.path(name.as_str()), limit).await;
+        self.settle(&link, content).await
     }
 
     async fn remove(&self, name: &Name) -> Result<(), TransportError> {
         let link = self.link().await?;
-        let removed = link.session.remove(&self.path(name.as_str())).await;
-        self.settle(link, removed).await
+        let removed = link.small().remove(&self.path(name.as_str())).await;
+        self.settle(&link, removed).await
     }
 }

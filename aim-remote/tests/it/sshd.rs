@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -25,7 +26,7 @@ use tempfile::TempDir;
 pub(crate) enum Fault {
     /// It is cut when the client has sent this many bytes.
     CutAfter(usize),
-    /// Nothing more is taken from the client after this many bytes.
+    /// Nothing more is taken from the client after this many bytes, until it is thawed.
     FreezeAfter(usize),
 }
 
@@ -38,6 +39,7 @@ pub(crate) struct Sshd {
 
 struct Shared {
     config: PathBuf,
+    connections: AtomicUsize,
     fault: Mutex<Option<Fault>>,
     children: Mutex<Vec<Child>>,
     reached: Mutex<Sender<()>>,
@@ -75,6 +77,7 @@ impl Sshd {
         let (sender, reached) = channel();
         let shared = Arc::new(Shared {
             config,
+            connections: AtomicUsize::new(0),
             fault: Mutex::new(None),
             children: Mutex::default(),
             reached: Mutex::new(sender),
@@ -270,13 +273,81 @@ impl Sshd {
             .expect("the fault strikes");
     }
 
+    /// Lets the lines that were frozen go on.
+    pub(crate) fn thaw(&self) {
+        for (client, server) in self.shared.frozen.lock().unwrap().drain(..) {
+            let shared = Arc::clone(&self.shared);
+            thread::spawn(move || shared.forward(client, server, Fault::CutAfter(usize::MAX)));
+        }
+    }
+
+    /// Adds a line to the configuration of the server.
+    pub(crate) fn configure(&self, line: &str) {
+        let config = fs::read_to_string(&self.shared.config).unwrap();
+        fs::write(&self.shared.config, format!("{line}\n{config}")).unwrap();
+    }
+
+    /// What the servers have said so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.shared.config.with_extension("log")).unwrap_or_default()
+    }
+
+    /// Connections that were made so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Stops the servers of all connections where they are: they live, and do nothing.
+    pub(crate) fn stop_sessions(&self) {
+        let children = self.shared.children.lock().unwrap();
+        children.iter().for_each(|child| signal_all(child, "-STOP"));
+    }
+
     /// Kills the servers of all connections.
     pub(crate) fn kill_sessions(&self) {
         for mut child in self.shared.children.lock().unwrap().drain(..) {
-            child.kill().unwrap();
+            // those that were stopped would not notice
+            signal_all(&child, "-KILL");
             child.wait().unwrap();
         }
+        // as a host does for a process that is gone: what is still sent is refused
+        self.shared.frozen.lock().unwrap().clear();
     }
+}
+
+/// Signals a server and all that it has started. They are stopped first, one generation after the
+/// other: none is born behind our back.
+fn signal_all(child: &Child, signal: &str) {
+    let mut all = vec![child.id()];
+    send("-STOP", &all);
+    loop {
+        let born: Vec<u32> = children_of(&all);
+        if born.is_empty() {
+            break;
+        }
+        send("-STOP", &born);
+        all.extend(born);
+    }
+    send(signal, &all);
+}
+
+/// Processes that these have started, besides themselves.
+fn children_of(parents: &[u32]) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap();
+    let children = processes.filter_map(|entry| {
+        let pid = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let parent = stat.rsplit_once(')')?.1.split(' ').nth(2)?.parse().ok()?;
+        (parents.contains(&parent) && !parents.contains(&pid)).then_some(pid)
+    });
+    children.collect()
+}
+
+fn send(signal: &str, pids: &[u32]) {
+    let mut kill = Command::new("kill");
+    kill.arg(signal).args(pids.iter().map(u32::to_string));
+    // some may have ended meanwhile
+    let _ = kill.stderr(Stdio::null()).status().unwrap();
 }
 
 impl Drop for Sshd {
@@ -287,6 +358,7 @@ impl Drop for Sshd {
 
 impl Shared {
     fn serve(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
+        self.connections.fetch_add(1, Ordering::SeqCst);
         let Some(fault) = self.fault.lock().unwrap().take() else {
             return self.spawn(client.into());
         };
@@ -319,13 +391,13 @@ impl Shared {
         if matches!(fault, Fault::CutAfter(_)) {
             drop(client.shutdown(Shutdown::Both));
         }
-        // the test may have ended without waiting
-        let _ = self.reached.lock().unwrap().send(());
         if matches!(fault, Fault::FreezeAfter(_)) {
             // open, and nobody reads: a byte taken here would be missing from what the server
             // says to the client, which would see a broken stream instead of a frozen one
             self.frozen.lock().unwrap().push((client, server));
         }
+        // the test may have ended without waiting
+        let _ = self.reached.lock().unwrap().send(());
     }
 
     fn spawn(&self, socket: OwnedFd) -> io::Result<()> {
