@@ -27,7 +27,7 @@ use aim_core::spool::SourceSpool;
 use aim_core::units::{ByteLen, ByteOffset, Timestamp};
 use aim_remote::file_io;
 use aim_remote::ship::{LineOptions, Rounds, ShipStatus};
-use aim_remote::ssh::{Credential, SshTarget, Timeouts};
+use aim_remote::ssh::{Credential, Login, SshTarget, Timeouts, Way};
 use aim_remote::transport::{Bandwidth, LocalTransport, SftpTransport, Transport};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -209,13 +209,15 @@ fn account(rest: &str, key: Option<PathBuf>, known_hosts: Option<PathBuf>) -> Re
     let missing = || std::io::Error::new(ErrorKind::InvalidInput, "key= and known_hosts=");
     Ok(SshTarget {
         host: host.to_owned(),
-        port: port.parse()?,
+        port: Some(port.parse()?),
         user: user.to_owned(),
-        known_hosts: vec![known_hosts.ok_or_else(missing)?],
-        credentials: vec![Credential::KeyFile {
-            path: key.ok_or_else(missing)?,
-            passphrase: None,
-        }],
+        way: Way::BuiltIn(Login {
+            known_hosts: vec![known_hosts.ok_or_else(missing)?],
+            credentials: vec![Credential::KeyFile {
+                path: key.ok_or_else(missing)?,
+                passphrase: None,
+            }],
+        }),
         timeouts: Timeouts::default(),
     })
 }

@@ -20,13 +20,19 @@ fn write(disk: &Path, from: u64, count: u64) {
     ));
 }
 
-/// Small writes all over the device, until they are stopped; in bursts, so that the files that
-/// wait for the copy to be complete are not very many.
+/// Small writes all over the device, until they are stopped.
 fn writing(device: &str) -> Child {
     Command::new("fio")
-        .args(["--name=on", "--filename", device, "--rw=randwrite"])
+        // in one process, so that it is stopped by one signal
+        .args([
+            "--thread",
+            "--name=on",
+            "--filename",
+            device,
+            "--rw=randwrite",
+        ])
         .args(["--bs=4k", "--direct=1", "--size=256m"])
-        .args(["--thinktime=2s", "--thinktime_blocks=16"])
+        .args(["--thinktime=100ms", "--thinktime_blocks=16"])
         .args(["--time_based", "--runtime=600", "--minimal"])
         .stdout(std::process::Stdio::null())
         .spawn()
@@ -51,8 +57,8 @@ fn first_copy_of_a_disk_in_use() {
     let disks = Disks::of_this_machine();
     let source = disks.source.display();
     shell(&format!(
-        "mkfs.ext4 -q {source} 64M; mount {source} {MOUNT}; head -c 9M /dev/urandom > {MOUNT}/before
-         cp /usr/bin/* {MOUNT} 2> /dev/null || true; umount {MOUNT}"
+        "mkfs.ext4 -q {source} 64M; mount {source} {MOUNT}
+         head -c 9M /dev/urandom > {MOUNT}/before; umount {MOUNT}"
     ));
     write(&disks.source, 300, 20);
     // a part of it is there already

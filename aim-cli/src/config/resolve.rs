@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use super::apart;
 use super::line::RawLine;
+use super::login::RawLogin;
 use super::parse::Tables;
 use super::quantity::{Size, Span};
 use super::raw::{RawMirror, RawVolume};
 use super::target::Target;
-use super::typed::{Config, Key, Login, MirrorConfig, VolumeConfig};
+use super::typed::{Config, MirrorConfig, VolumeConfig};
 use crate::failure::Problem;
 
 const RUN_DIR: &str = "/run/aim";
@@ -83,6 +84,7 @@ fn queues() -> u16 {
     u16::try_from(processors).map_or(4, |count| count.min(4))
 }
 
+/// Notes what is wrong with a table.
 pub(super) struct Check<'a> {
     path: &'a Path,
     table: String,
@@ -93,13 +95,23 @@ impl Check<'_> {
     fn volume(&mut self, name: String, raw: RawVolume, state_dir: &Path) -> VolumeConfig {
         self.name(&name);
         let target = self.target(raw.target);
-        let login = self.login(&target, raw.key, raw.known_hosts);
         let line = RawLine {
             channels: raw.channels,
             compression: raw.compression,
             bandwidth: raw.bandwidth,
         };
         let line = self.line(&target, line);
+        let login = self.login(
+            &target,
+            RawLogin {
+                key: raw.key,
+                key_passphrase_file: raw.key_passphrase_file,
+                agent_socket: raw.agent_socket,
+                known_hosts: raw.known_hosts,
+                ssh_program: raw.ssh_program,
+                ssh_config: raw.ssh_config,
+            },
+        );
         let seal_after = raw.seal_after.unwrap_or(Span(Duration::from_secs(1)));
         let mut size = |key: &str, given: Option<Size>, default: u64, range| {
             self.in_range(key, given.unwrap_or(Size(default)), range)
@@ -192,33 +204,7 @@ impl Check<'_> {
         Target::Directory(PathBuf::new())
     }
 
-    fn login(
-        &mut self,
-        target: &Target,
-        key: Option<String>,
-        known_hosts: Option<PathBuf>,
-    ) -> Option<Login> {
-        if let Target::Directory(_) = target {
-            for (name, given) in [
-                ("key", key.is_some()),
-                ("known_hosts", known_hosts.is_some()),
-            ] {
-                if given {
-                    let what = format!("`{name}` has no meaning for a target that is a directory");
-                    self.wrong(what);
-                }
-            }
-            return None;
-        }
-        let key = match key.as_deref() {
-            Some("agent") => Key::Agent,
-            other => Key::File(self.absolute("key", other.map(PathBuf::from))),
-        };
-        let known_hosts = self.absolute("known_hosts", known_hosts);
-        Some(Login { key, known_hosts })
-    }
-
-    fn absolute(&mut self, key: &str, path: Option<PathBuf>) -> PathBuf {
+    pub(super) fn absolute(&mut self, key: &str, path: Option<PathBuf>) -> PathBuf {
         let Some(path) = path else {
             self.missing(key);
             return PathBuf::new();
@@ -252,7 +238,7 @@ impl Check<'_> {
         value
     }
 
-    fn missing(&mut self, key: &str) {
+    pub(super) fn missing(&mut self, key: &str) {
         self.wrong(format!("`{key}` is missing"));
     }
 

@@ -96,20 +96,38 @@ pub(crate) enum OnJournalFull {
 
 /// How to prove who we are, and who the other host is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Login {
-    /// Our key.
-    pub(crate) key: Key,
-    /// The host keys that are accepted.
-    pub(crate) known_hosts: PathBuf,
+pub(crate) enum Login {
+    /// With the SSH client that is built in.
+    BuiltIn {
+        /// Our key.
+        key: Key,
+        /// The host keys that are accepted.
+        known_hosts: PathBuf,
+    },
+    /// With the user's own `ssh`, whose configuration says how.
+    Program {
+        /// The program file.
+        path: PathBuf,
+        /// Its configuration; `None`: where it looks by itself.
+        config: Option<PathBuf>,
+    },
 }
 
 /// Where the private key is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// In the agent that `SSH_AUTH_SOCK` names.
-    Agent,
-    /// In a file without a passphrase.
-    File(PathBuf),
+    /// In an agent.
+    Agent {
+        /// Its socket; `None`: the one that `SSH_AUTH_SOCK` names.
+        socket: Option<PathBuf>,
+    },
+    /// In a file.
+    File {
+        /// The private key.
+        path: PathBuf,
+        /// The file with its passphrase, where it has one.
+        passphrase: Option<PathBuf>,
+    },
 }
 
 /// A disk that arriving journal files are applied to: `[mirror.NAME]`.

@@ -1,15 +1,41 @@
-//! The signals that ask something of `aim run`, kept while one program makes room for another.
+//! The signals that ask something of `aim run`, also while one program makes room for another.
 //!
 //! A program that is executed anew has no handlers at first: a signal would end it, and leave its devices
-//! to nobody. Which signals are blocked, and which have come meanwhile, outlives `exec`.
+//! to nobody. Which signals are blocked, and which have come meanwhile, outlives `exec`. One to end
+//! that came before is not known to the new program: then it is not executed.
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 
 /// To stop, to stop, to hand over, and to leave the devices to a successor.
 pub(crate) const SIGNALS: [i32; 4] = [SIGTERM, SIGINT, SIGHUP, SIGUSR2];
+
+/// Whether a signal has asked this program to end, whoever has yet to hear of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EndAsked(Arc<AtomicBool>);
+
+impl EndAsked {
+    /// Takes note of such signals from here on.
+    ///
+    /// # Errors
+    ///
+    /// If there can be no handlers.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let asked = Self::default();
+        for signal in [SIGTERM, SIGINT, SIGUSR2] {
+            signal_hook::flag::register(signal, Arc::clone(&asked.0))?;
+        }
+        Ok(asked)
+    }
+
+    pub(crate) fn is_true(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
 
 /// From here on signals to this thread wait, also in the program that it executes, until that
 /// [lets them through](release).

@@ -5,6 +5,7 @@
 mod compare;
 mod failure;
 mod session;
+mod survey;
 mod upload;
 
 pub(crate) use session::Session;

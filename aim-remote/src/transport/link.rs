@@ -56,7 +56,10 @@ impl Link {
     /// Connects, and starts the session for small requests. There may be `channels` for files.
     pub(super) async fn open(target: &SshTarget, channels: usize) -> Result<Self, TransportError> {
         let connection = Connection::open(target).await?;
-        let small = Arc::new(start(&connection, target).await?);
+        let small = match start(&connection, target).await {
+            Ok(session) => Arc::new(session),
+            Err(error) => return Err(connection.explain(error).await),
+        };
         tracing::debug!(host = connection.address(), "connected");
         Ok(Self {
             connection,
@@ -72,6 +75,11 @@ impl Link {
         })
     }
 
+    /// What all sessions go over.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// The session for small requests.
     pub(super) fn small(&self) -> &Session {
         &self.small
@@ -83,17 +91,17 @@ impl Link {
     }
 
     /// A session for a file: one that no other file uses, or else the one that the fewest use.
-    pub(super) async fn lease(&self) -> Result<Lease<'_>, TransportError> {
+    pub(super) async fn lease(&self) -> Lease<'_> {
         loop {
             let mut started = pin!(self.started.notified());
             // from here on no start is missed
             started.as_mut().enable();
             match self.offer() {
-                Offer::Session(lease) => return Ok(lease),
+                Offer::Session(lease) => return lease,
                 Offer::Wait => started.await,
                 Offer::Start(starting) => match start(&self.connection, &self.target).await {
-                    Ok(session) => return Ok(starting.succeed(session)),
-                    Err(error) if error.breaks_connection() => return Err(error),
+                    Ok(session) => return starting.succeed(session),
+                    // where the connection itself is broken, that shows on the other sessions
                     Err(error) => {
                         tracing::info!(%error, "going on with the channels there are");
                         let mut sessions = self.lock();
@@ -143,7 +151,9 @@ impl Link {
 
 async fn start(connection: &Connection, target: &SshTarget) -> Result<Session, TransportError> {
     let stream = connection.sftp_stream().await?;
-    Session::start(stream, connection.address(), target.timeouts.progress).await
+    let limit = target.timeouts.progress;
+    let started = connection.start_timeout();
+    Session::start(stream, connection.address(), started, limit).await
 }
 
 /// A session that is being started; dropped, it is not any more.

@@ -20,4 +20,4 @@ pub use interface::{Entry, Progress, Put, Transport};
 pub use local::LocalTransport;
 pub(crate) use name::PART;
 pub use name::{InvalidName, Name};
-pub use sftp::SftpTransport;
+pub use sftp::{SftpTransport, Survey};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -61,13 +62,24 @@ impl SftpTransport {
         used: &Arc<Link>,
         result: Result<T, TransportError>,
     ) -> Result<T, TransportError> {
-        if matches!(&result, Err(error) if error.breaks_connection()) {
-            let mut link = self.link.lock().await;
-            if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, used)) {
-                *link = None;
-            }
+        let error = match result {
+            Err(error) if error.breaks_connection() => error,
+            result => return result,
+        };
+        let mut link = self.link.lock().await;
+        if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, used)) {
+            *link = None;
         }
-        result
+        drop(link);
+        Err(used.connection().explain(error).await)
+    }
+
+    /// The far directory as a path.
+    fn folder(&self) -> String {
+        match self.directory.as_str() {
+            "" => ".".to_owned(),
+            directory => directory.to_owned(),
+        }
     }
 
     async fn put_over(
@@ -77,7 +89,7 @@ impl SftpTransport {
         source: &Source,
         progress: &Progress,
     ) -> Result<Put, TransportError> {
-        let lease = link.lease().await?;
+        let lease = link.lease().await;
         let stored = sftp::put(lease.session(), link.writes(), path, source, progress).await?;
         lease.done();
         Ok(stored)
@@ -88,6 +100,40 @@ impl SftpTransport {
             "" if self.directory.is_empty() => name.to_owned(),
             directory => format!("{directory}/{name}"),
         }
+    }
+}
+
+/// What [`SftpTransport::survey`] finds out.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// Type and fingerprint of the accepted host key; `None` where another program checks it.
+    pub host_key: Option<String>,
+    /// What we logged in with; `None` where another program does that.
+    pub login: Option<String>,
+    /// SFTP extensions that the server offers, sorted by name.
+    pub extensions: Vec<String>,
+    /// Bytes that the account may still write; `None` where the server does not say.
+    pub free_bytes: Option<u64>,
+    /// The median time from a question to its answer.
+    pub round_trip: Duration,
+}
+
+impl SftpTransport {
+    /// Connects, and asks what the server and the line are like.
+    pub async fn survey(&self) -> Result<Survey, TransportError> {
+        let link = self.link().await?;
+        let folder = self.folder();
+        let asking = async {
+            Ok(Survey {
+                host_key: link.connection().host_key().map(str::to_owned),
+                login: link.connection().login().map(str::to_owned),
+                extensions: link.small().extensions().to_vec(),
+                free_bytes: link.small().free_bytes(&folder).await?,
+                round_trip: link.small().round_trip(&folder).await?,
+            })
+        };
+        let survey = asking.await;
+        self.settle(&link, survey).await
     }
 }
 
@@ -105,8 +151,7 @@ impl Transport for SftpTransport {
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, TransportError> {
         let path = match folder {
-            "" if self.directory.is_empty() => ".".to_owned(),
-            "" => self.directory.clone(),
+            "" => self.folder(),
             folder => self.path(folder),
         };
         if !folder.is_empty() && !is_component(folder) {

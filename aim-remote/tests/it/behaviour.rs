@@ -83,6 +83,22 @@ impl Far for SftpServer {
     }
 }
 
+/// The same server behind the user's own `ssh`.
+struct ByProgram(Sshd);
+
+impl Far for ByProgram {
+    type Transport = SftpTransport;
+
+    fn start() -> Self {
+        Self(Sshd::start())
+    }
+
+    fn transport(&self, directory: &Path) -> SftpTransport {
+        let directory = directory.to_str().unwrap();
+        SftpTransport::new(self.0.target_by_program(), directory)
+    }
+}
+
 /// A transport to an empty directory with `incoming/`, and files to put there.
 struct Case<F: Far> {
     far: F,
@@ -457,4 +473,5 @@ suite! {
     in_place: InPlace;
     internal_sftp: InternalSftp;
     sftp_server: SftpServer;
+    ssh_program: ByProgram;
 }

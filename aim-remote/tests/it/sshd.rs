@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use aim_remote::ssh::{Credential, SshTarget, Timeouts};
+use aim_remote::ssh::{Credential, Login, SshProgram, SshTarget, Timeouts, Way};
 use aim_remote::transport::SftpTransport;
 use tempfile::TempDir;
 
@@ -111,9 +112,70 @@ impl Sshd {
     /// Gives the server one more host key.
     pub(crate) fn add_host_key(&self, name: &str, kind: &str) {
         keygen(self.folder.path(), name, kind, "");
+        self.prepend(&format!("HostKey {}", self.path(name).display()));
+    }
+
+    /// Lets the server show the certificate that lies beside its key.
+    pub(crate) fn add_host_certificate(&self) {
+        let path = self.path("host_ed25519-cert.pub");
+        self.prepend(&format!("HostCertificate {}", path.display()));
+    }
+
+    /// Gives the server one other host key, and its certificate.
+    pub(crate) fn only_host_key(&self, name: &str, kind: &str) {
+        keygen(self.folder.path(), name, kind, "");
+        let path = self.path(name);
         let config = fs::read_to_string(&self.shared.config).unwrap();
-        let line = format!("HostKey {}\n", self.path(name).display());
-        fs::write(&self.shared.config, line + &config).unwrap();
+        let rest = config.lines().filter(|line| !line.starts_with("Host"));
+        let rest: Vec<&str> = rest.collect();
+        let rest = rest.join("\n");
+        let (key, rest) = (path.display(), rest + "\n");
+        let text = format!("HostKey {key}\nHostCertificate {key}-cert.pub\n{rest}");
+        fs::write(&self.shared.config, text).unwrap();
+    }
+
+    /// Accepts users whom this key certifies.
+    pub(crate) fn trust_user_authority(&self, name: &str) {
+        let path = self.path(&format!("{name}.pub"));
+        self.prepend(&format!("TrustedUserCAKeys {}", path.display()));
+    }
+
+    /// Replaces a part of the server's configuration.
+    pub(crate) fn reconfigure(&self, from: &str, to: &str) {
+        let config = fs::read_to_string(&self.shared.config).unwrap();
+        assert!(config.contains(from), "{config}");
+        fs::write(&self.shared.config, config.replace(from, to)).unwrap();
+    }
+
+    fn prepend(&self, line: &str) {
+        let config = fs::read_to_string(&self.shared.config).unwrap();
+        fs::write(&self.shared.config, format!("{line}\n{config}")).unwrap();
+    }
+
+    /// Adds to a file of the server's folder.
+    pub(crate) fn append(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        let content = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(path, content + text).unwrap();
+    }
+
+    /// known_hosts as `ssh-keygen -H` makes it of the present one.
+    pub(crate) fn hash_known_hosts(&self) -> String {
+        let path = self.path("known_hosts");
+        let status = Command::new("ssh-keygen")
+            .args(["-q", "-H", "-f"])
+            .arg(&path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+        let hashed = fs::read_to_string(path).unwrap();
+        assert!(hashed.starts_with("|1|"), "{hashed}");
+        hashed
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// As known_hosts names it.
@@ -138,19 +200,61 @@ impl Sshd {
         self.path(name)
     }
 
+    /// The built-in client, with the user's key.
     pub(crate) fn target(&self) -> SshTarget {
         let credential = Credential::KeyFile {
             path: self.path("user"),
             passphrase: None,
         };
+        self.target_with(vec![credential])
+    }
+
+    pub(crate) fn target_with(&self, credentials: Vec<Credential>) -> SshTarget {
         SshTarget {
             host: "127.0.0.1".to_owned(),
-            port: self.port,
+            port: Some(self.port),
             user: user(),
-            known_hosts: vec![self.path("known_hosts")],
-            credentials: vec![credential],
+            way: Way::BuiltIn(Login {
+                known_hosts: vec![self.path("known_hosts")],
+                credentials,
+            }),
             timeouts: Timeouts::default(),
         }
+    }
+
+    /// The program `ssh`, with the same key and the same known_hosts.
+    pub(crate) fn target_by_program(&self) -> SshTarget {
+        let path = self.path("ssh");
+        if !path.exists() {
+            self.write_ssh(&path);
+        }
+        SshTarget {
+            way: Way::Program(SshProgram {
+                path,
+                config: Some(self.path("ssh_config")),
+            }),
+            ..self.target()
+        }
+    }
+
+    /// A script that is `ssh` and tells its process.
+    fn write_ssh(&self, path: &Path) {
+        let folder = self.folder.path().display();
+        let script = format!("#!/bin/sh\necho $$ >> {folder}/ssh.pids\nexec ssh \"$@\"\n");
+        fs::write(path, script).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        let config = format!(
+            "UserKnownHostsFile {folder}/known_hosts\nGlobalKnownHostsFile /dev/null\n\
+             IdentityFile {folder}/user\nIdentityAgent none\n"
+        );
+        fs::write(self.path("ssh_config"), config).unwrap();
+    }
+
+    /// The `ssh` processes that were started so far and are still there, zombies too.
+    pub(crate) fn ssh_processes(&self) -> Vec<String> {
+        let pids = fs::read_to_string(self.path("ssh.pids")).unwrap_or_default();
+        let is_there = |pid: &&str| Path::new("/proc").join(pid).exists();
+        pids.lines().filter(is_there).map(str::to_owned).collect()
     }
 
     pub(crate) fn transport(&self, directory: &Path) -> SftpTransport {
@@ -323,4 +427,24 @@ pub(crate) fn keygen(folder: &Path, name: &str, kind: &str, passphrase: &str) {
         .status()
         .expect("ssh-keygen (package openssh-client) runs");
     assert!(status.success());
+}
+
+/// Has `authority` certify a host key; `options` say for which names and how long.
+pub(crate) fn sign_host_key(folder: &Path, authority: &str, name: &str, options: &[&str]) {
+    sign(folder, authority, name, &[&["-h"], options].concat());
+}
+
+/// Has `authority` certify that a key is this user's.
+pub(crate) fn sign_user_key(folder: &Path, authority: &str, name: &str, user: &str) {
+    sign(folder, authority, name, &["-n", user]);
+}
+
+fn sign(folder: &Path, authority: &str, name: &str, options: &[&str]) {
+    let status = Command::new("ssh-keygen")
+        .args(["-q", "-I", "test", "-s"])
+        .arg(folder.join(authority))
+        .args(options)
+        .arg(folder.join(format!("{name}.pub")))
+        .status();
+    assert!(status.unwrap().success());
 }

@@ -26,7 +26,7 @@ use clap::Args;
 
 use self::report::Report;
 use self::scenario::Scenario;
-use self::site::Site;
+use self::site::{Programs, Site};
 use crate::outcome::{Outcome, Result};
 use crate::progress::detail;
 use crate::{cargo, setup};
@@ -34,12 +34,12 @@ use crate::{cargo, setup};
 /// How much, how often, and where.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// Bytes that are shipped over loopback by each tool in each round: 1GiB, 64MiB
+    /// Bytes that each tool ships in each round: 1GiB, 64MiB
     #[arg(long, default_value = "1GiB", value_parser = size)]
     bytes: u64,
-    /// Bytes over each of the slower lines; a quarter of --bytes if not given
+    /// Bytes over the narrow line; a quarter of --bytes if not given
     #[arg(long, value_parser = size)]
-    line_bytes: Option<u64>,
+    narrow_bytes: Option<u64>,
     /// Bytes of a sealed file; what `seal_bytes` is by default
     #[arg(long, default_value = "16MiB", value_parser = size)]
     file_bytes: u64,
@@ -49,7 +49,7 @@ pub(crate) struct Options {
     /// Only the lines whose names hold this: loopback, 50 ms, loss, 20 MB/s
     #[arg(long)]
     only: Option<String>,
-    /// Folder for what is shipped and what arrives: three times --bytes; /dev/shm if that has room
+    /// Folder for what is shipped and what arrives, three times --bytes; /dev/shm if there is one
     #[arg(long)]
     folder: Option<PathBuf>,
     /// Prints one JSON object in place of tables
@@ -60,11 +60,14 @@ pub(crate) struct Options {
 /// Measures everything. Where goals are missed the tables say so.
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     setup::packages()?;
-    let shipper = cargo::build_example("aim-remote", "ship")?;
-    let site = Site::new(options.folder.as_deref(), shipper, options.file_bytes)?;
-    let line_bytes = options.line_bytes.unwrap_or(options.bytes / 4);
+    let programs = Programs {
+        sealer: cargo::build_example("aim-core", "sealed_files")?,
+        shipper: cargo::build_example("aim-remote", "ship")?,
+    };
+    let site = Site::new(options.folder.as_deref(), programs, options.file_bytes)?;
+    let narrow_bytes = options.narrow_bytes.unwrap_or(options.bytes / 4);
     let mut report = Report::new(options.rounds);
-    for scenario in Scenario::all(options.bytes, line_bytes) {
+    for scenario in Scenario::all(options.bytes, narrow_bytes) {
         if let Some(only) = &options.only
             && !scenario.name.contains(only.as_str())
         {

@@ -251,3 +251,66 @@ impl fmt::Display for Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bench::ship::site::Content;
+
+    fn measured(name: &'static str, tools: &[(Tool, [u64; 2])]) -> Measured {
+        let samples = |seconds: [u64; 2]| {
+            let sample = |took| Sample {
+                took: Duration::from_secs(took),
+                client: Duration::from_secs(took),
+                server: Duration::from_secs(1),
+            };
+            seconds.map(sample).to_vec()
+        };
+        let tools = tools
+            .iter()
+            .map(|&(tool, seconds)| (tool, samples(seconds)));
+        Measured {
+            name,
+            content: Content::Random,
+            files: 2,
+            bytes: 2_000_000_000,
+            tools: tools.collect(),
+        }
+    }
+
+    #[test]
+    fn aim_is_held_against_the_best_of_the_others_within_each_round() {
+        let mut report = Report::new(2);
+        report.add(measured(
+            LOOPBACK,
+            &[
+                (Tool::Scp, [6, 20]),
+                (Tool::Aim, [4, 10]),
+                (Tool::Rsync, [9, 90]),
+            ],
+        ));
+        report.add(measured(LONG, &[(Tool::Aim, [1, 2]), (Tool::Scp, [5, 10])]));
+        report.add(measured(
+            NARROW,
+            &[(Tool::AimPacked, [2, 2]), (Tool::Aim, [3, 3])],
+        ));
+        report.leave_out("elsewhere", "no netem");
+        let text = report.to_string();
+        let scp = text.lines().find(|line| line.starts_with("  scp "));
+        assert!(scp.unwrap().contains(" 217 [100-333] "), "{text}");
+        // (6/4 + 20/10) / 2, and of the CPU (5/7 + 11/21) / 2
+        let end = "\nelsewhere: not measured: no netem\n\n\
+            loopback, MB/s to the fastest tool, more than 1.0: 1.75, met\n\
+            loopback, CPU of both ends, to the thriftiest tool, at most 0.8: 0.62, met\n\
+            50 ms, MB/s to scp, at least 4.0: 5.00, met\n\
+            20 MB/s, text, MB/s with compression to without, at least 2.0: 1.50, missed\n\
+            ship_ratio_vs_best_openssh 1.75\n";
+        assert!(text.ends_with(end), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&report.to_json().unwrap()).unwrap();
+        assert_eq!(json["ship_ratio_vs_best_openssh"], 1.75);
+        assert_eq!(json["lines"][0]["tools"][0]["tool"], "scp");
+        assert_eq!(json["goals"][3]["is_met"], false);
+    }
+}

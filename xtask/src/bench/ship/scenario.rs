@@ -59,9 +59,9 @@ pub(super) struct Sample {
 }
 
 impl Scenario {
-    pub(super) fn all(bytes: u64, line_bytes: u64) -> [Self; 4] {
+    pub(super) fn all(bytes: u64, narrow_bytes: u64) -> [Self; 4] {
         let long = Duration::from_millis(50);
-        let plain = |name, line, bytes| Self {
+        let plain = |name, line| Self {
             name,
             line,
             content: Content::Random,
@@ -81,13 +81,14 @@ impl Scenario {
             bandwidth: Some(20_000_000),
         });
         [
-            plain(LOOPBACK, Line::Loopback, bytes),
-            plain(LONG, delayed, line_bytes),
-            plain("50 ms, loss 0.1 %", lossy, line_bytes),
+            plain(LOOPBACK, Line::Loopback),
+            plain(LONG, delayed),
+            plain("50 ms, loss 0.1 %", lossy),
             Self {
                 content: Content::Text,
+                bytes: narrow_bytes,
                 tools: PACKED,
-                ..plain(NARROW, narrow, line_bytes)
+                ..plain(NARROW, narrow)
             },
         ]
     }

@@ -22,11 +22,19 @@ const MEMORY: &str = "/dev/shm";
 #[derive(Debug)]
 pub(super) struct Site {
     folder: TempDir,
-    /// The program that seals files, and ships them.
-    pub(super) shipper: PathBuf,
+    programs: Programs,
     file_bytes: u64,
     /// The account on the server: our own.
     pub(super) user: String,
+}
+
+/// Examples that are built for it.
+#[derive(Debug, Default)]
+pub(super) struct Programs {
+    /// Seals files.
+    pub(super) sealer: PathBuf,
+    /// Ships them.
+    pub(super) shipper: PathBuf,
 }
 
 /// What the sealed files hold.
@@ -58,7 +66,7 @@ pub(super) struct Cargo {
 }
 
 impl Site {
-    pub(super) fn new(parent: Option<&Path>, shipper: PathBuf, file_bytes: u64) -> Result<Self> {
+    pub(super) fn new(parent: Option<&Path>, programs: Programs, file_bytes: u64) -> Result<Self> {
         let memory = Path::new(MEMORY);
         let folder = match parent {
             Some(parent) => TempDir::new_in(parent)?,
@@ -71,10 +79,14 @@ impl Site {
         let output = Command::new("id").arg("-un").output()?;
         Ok(Self {
             folder,
-            shipper,
+            programs,
             file_bytes,
             user: String::from_utf8(output.stdout)?.trim().to_owned(),
         })
+    }
+
+    pub(super) fn shipper(&self) -> &Path {
+        &self.programs.shipper
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -101,8 +113,7 @@ impl Site {
                 bytes >> 20,
                 content.word()
             ));
-            let sealed = Command::new(&self.shipper)
-                .arg("seal")
+            let sealed = Command::new(&self.programs.sealer)
                 .arg(&journal)
                 .args([&bytes.to_string(), content.word()])
                 .arg(self.file_bytes.to_string())
@@ -185,7 +196,7 @@ mod tests {
 
     #[test]
     fn what_has_not_arrived_whole_is_noticed() {
-        let site = Site::new(None, PathBuf::new(), 1).unwrap();
+        let site = Site::new(None, Programs::default(), 1).unwrap();
         let ours = site.path("ours");
         fs::create_dir(&ours).unwrap();
         let texts = ["one", "two"];

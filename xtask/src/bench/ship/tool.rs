@@ -107,7 +107,7 @@ impl Tool {
     fn aim(self, site: &Site, cargo: &Cargo, port: u16) -> Command {
         let far = site.path("far");
         let target = format!("ssh://{}@127.0.0.1:{port}{}", site.user, far.display());
-        let mut command = Command::new(&site.shipper);
+        let mut command = Command::new(site.shipper());
         command.arg("put").arg(&cargo.journal).arg(target).args([
             format!("key={}", site.path("user_key").display()),
             format!("known_hosts={}", site.path("known_hosts").display()),
