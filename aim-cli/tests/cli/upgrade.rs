@@ -4,6 +4,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -194,7 +195,9 @@ fn what_the_program_before_has_started_is_reaped() {
     let daemon = Daemon::start_file(&host, &script);
     let child = std::fs::read_to_string(pid).unwrap();
     let child = Path::new("/proc").join(child.trim());
+    let end = Instant::now() + Duration::from_secs(60);
     while child.exists() {
+        assert!(Instant::now() < end, "it is still a child of aim");
         std::thread::yield_now();
     }
     assert_eq!(daemon.stop(), 0);
