@@ -182,11 +182,18 @@ fn only_what_waits_can_be_abandoned() {
 #[test]
 fn what_the_program_before_has_started_is_reaped() {
     let host = Host::new(&Series::new());
-    let script = host.path("before");
-    let pid = host.path("pid");
+    let (script, pid, gate) = (host.path("before"), host.path("pid"), host.path("gate"));
+    assert!(
+        Command::new("mkfifo")
+            .arg(&gate)
+            .status()
+            .unwrap()
+            .success()
+    );
     // as an upgrade does: the process has a child, and executes another program
     let text = format!(
-        "#!/bin/sh\ntrue &\necho $! > {}\nexec {} \"$@\"\n",
+        "#!/bin/sh\ncat {} &\necho $! > {}\nexec {} \"$@\"\n",
+        gate.display(),
         pid.display(),
         env!("CARGO_BIN_EXE_aim")
     );
@@ -195,6 +202,9 @@ fn what_the_program_before_has_started_is_reaped() {
     let daemon = Daemon::start_file(&host, &script);
     let child = std::fs::read_to_string(pid).unwrap();
     let child = Path::new("/proc").join(child.trim());
+    assert!(child.exists());
+    // it is read to its end, and the child ends
+    std::fs::write(gate, b"").unwrap();
     let end = Instant::now() + Duration::from_secs(60);
     while child.exists() {
         assert!(Instant::now() < end, "it is still a child of aim");
