@@ -128,7 +128,7 @@ fn memory_full_of_dirty_pages_of_the_device_is_written_back() {
          # all but this much is taken, and half of the rest may be dirty
          mkdir -p /run/ballast; mount -t tmpfs -o size=100% none /run/ballast
          free=$(sed -n 's/^MemAvailable: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo)
-         head -c $(( (free - 160 * 1024) * 1024 )) /dev/zero > /run/ballast/taken
+         fallocate -l $(( free - 160 * 1024 ))KiB /run/ballast/taken
          echo 50 > /proc/sys/vm/dirty_ratio; echo 40 > /proc/sys/vm/dirty_background_ratio"
     ));
     let before = scanned_pages();
