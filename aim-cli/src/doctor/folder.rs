@@ -7,6 +7,7 @@ use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 
 use super::finding::Section;
 use crate::config::Size;
+use crate::host::existing;
 
 /// What is known of the file system that a folder is on, or will be.
 #[derive(Clone, Debug)]
@@ -53,8 +54,7 @@ const FILE_SYSTEMS: [(u64, &str, Kind); 13] = [
 impl Folder {
     /// Looks at the folder, or at the nearest one above it that is there.
     pub(super) fn look(path: &Path) -> std::io::Result<Self> {
-        let there = path.ancestors().find(|path| path.exists());
-        let there = there.unwrap_or_else(|| Path::new("/"));
+        let there = existing(path).unwrap_or_else(|| Path::new("/"));
         let magic = rustix::fs::statfs(there)?.f_type.cast_unsigned();
         let facts = rustix::fs::statvfs(there)?;
         let known = FILE_SYSTEMS.iter().find(|(number, ..)| *number == magic);

@@ -1,14 +1,12 @@
 //! A mirror: its disk and its directory.
 
-use aim_core::device::BlockDevice;
 use aim_core::fs::HostDirectory;
 use aim_core::identity::MirrorIdentity;
 
+use super::disk;
 use super::finding::Section;
 use super::host::look;
-use super::volume::shares_disk;
 use crate::config::MirrorConfig;
-use crate::disk;
 use crate::host::DiskGraph;
 use crate::state;
 
@@ -18,15 +16,7 @@ const ROOM: (u64, u64) = (64 << 20, 1 << 30);
 /// Looks at a mirror.
 pub(crate) fn examine(config: &MirrorConfig, graph: &DiskGraph) -> Section {
     let mut section = Section::new(format!("mirror.{}", config.name));
-    match disk::open_read_only(&config.device) {
-        Ok(device) => {
-            let size = device.size().get();
-            let shown = config.device.display();
-            let finding = section.ok("disk", format!("{shown} has {size} bytes"));
-            finding.figure("size_bytes", size);
-        }
-        Err(failure) => section.failed("disk", failure),
-    }
+    disk::examine(&mut section, &config.device);
     directory(&mut section, config, graph);
     section
 }
@@ -46,7 +36,7 @@ fn directory(section: &mut Section, config: &MirrorConfig, graph: &DiskGraph) {
     }
     folder.judge_durable(section, check);
     folder.judge_room(section, check, ROOM, "what arrives");
-    if shares_disk(graph, &config.directory, &config.device) {
+    if disk::shares(graph, &config.directory, &config.device) {
         section.warn(
             check,
             "it is on the same disk as the mirror: each change is written twice there",

@@ -9,6 +9,7 @@
 //! Nothing is changed, but for a probe file on the target, which is removed again.
 
 mod clock;
+mod disk;
 mod finding;
 mod folder;
 mod host;

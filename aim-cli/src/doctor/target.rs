@@ -7,17 +7,16 @@ use aim_core::identity::VolumeIdentity;
 use aim_remote::file_io::run_blocking;
 use aim_remote::transport::{LocalTransport, SftpTransport, Survey, Transport, TransportError};
 
+use super::disk;
 use super::finding::Section;
 use super::folder::judge_room;
 use super::host::look;
 use super::probe::{self, Speed};
-use super::volume::shares_disk;
+use super::volume::{FILES_ENOUGH, FILES_LEAST};
 use crate::config::{Login, Size, Target, VolumeConfig};
 use crate::far::{FarDirectory, Line, explain, line};
 use crate::host::DiskGraph;
 
-const FILES_LEAST: u64 = 4;
-const FILES_ENOUGH: u64 = 32;
 /// Answers that the mirror host has to give until a sealed file is there: it is looked for,
 /// opened, compared, written, synced, renamed.
 const ROUND_TRIPS: u32 = 12;
@@ -53,7 +52,7 @@ fn local(
         folder.judge_durable(section, "target");
         room(section, config, folder.free_bytes);
     }
-    if shares_disk(graph, path, &config.device) {
+    if disk::shares(graph, path, &config.device) {
         section.warn(
             "target",
             "the mirror's directory is on the same disk as what is mirrored",

@@ -5,38 +5,24 @@ use aim_core::identity::VolumeIdentity;
 
 use super::finding::Section;
 use super::host::look;
-use super::target;
+use super::{disk, target};
 use crate::config::VolumeConfig;
-use crate::disk;
-use crate::host::{DiskGraph, Store};
+use crate::host::DiskGraph;
 use crate::state;
 
-/// Sealed files for which there must be room, and for which there should be.
-const FILES_LEAST: u64 = 4;
-const FILES_ENOUGH: u64 = 32;
+/// Sealed files for which there must be room, here and on the target, and for which there should be.
+pub(super) const FILES_LEAST: u64 = 4;
+pub(super) const FILES_ENOUGH: u64 = 32;
 /// Each FLUSH of the disk's users waits so long, or longer.
 const SYNC_SLOW_MS: u128 = 50;
 
 /// Looks at a volume, and at its target from here.
 pub(crate) fn examine(config: &VolumeConfig, graph: &DiskGraph) -> Section {
     let mut section = Section::new(format!("volume.{}", config.name));
-    device(&mut section, config);
+    disk::examine(&mut section, &config.device);
     let identity = journal(&mut section, config, graph);
     target::examine(&mut section, config, graph, identity.as_ref());
     section
-}
-
-fn device(section: &mut Section, config: &VolumeConfig) {
-    match disk::open_read_only(&config.device) {
-        Ok(device) => {
-            use aim_core::device::BlockDevice;
-            let size = device.size().get();
-            let shown = config.device.display();
-            let finding = section.ok("disk", format!("{shown} has {size} bytes"));
-            finding.figure("size_bytes", size);
-        }
-        Err(failure) => section.failed("disk", failure),
-    }
 }
 
 /// The volume's identity, if it has one.
@@ -52,7 +38,7 @@ fn journal(
     let enough = config.journal_bytes.unwrap_or(0).max(files(FILES_ENOUGH));
     let room = (files(FILES_LEAST), enough);
     folder.judge_room(section, check, room, "the journal");
-    if shares_disk(graph, &config.journal, &config.device) {
+    if disk::shares(graph, &config.journal, &config.device) {
         section.warn(
             check,
             "the journal is on the same disk as what is mirrored: each write goes there twice, and \
@@ -97,22 +83,4 @@ fn identity(section: &mut Section, config: &VolumeConfig) -> Option<VolumeIdenti
             None
         }
     }
-}
-
-/// Whether a folder and a disk are stored on one block device, at any level.
-pub(super) fn shares_disk(
-    graph: &DiskGraph,
-    folder: &std::path::Path,
-    disk: &std::path::Path,
-) -> bool {
-    let there = folder.ancestors().find(|path| path.exists());
-    let Some(there) = there else { return false };
-    let devices = |path| {
-        graph
-            .beneath(path)
-            .into_iter()
-            .filter(|store| matches!(store, Store::Device(_)))
-            .collect::<std::collections::BTreeSet<_>>()
-    };
-    !devices(there).is_disjoint(&devices(disk))
 }

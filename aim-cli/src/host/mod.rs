@@ -11,4 +11,4 @@ pub(crate) use device::{DeviceFacts, inspect};
 pub(crate) use graph::{DiskGraph, Store, store_of};
 pub(crate) use mounted::mounted_on;
 pub(crate) use mounts::MountTable;
-pub(crate) use placement::{check as check_placement, warnings as placement_warnings};
+pub(crate) use placement::{check as check_placement, existing, warnings as placement_warnings};

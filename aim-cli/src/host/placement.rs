@@ -68,7 +68,7 @@ pub(crate) fn warnings(config: &Config, graph: &DiskGraph) -> Vec<Problem> {
 }
 
 /// The path, or the nearest folder above it that exists.
-fn existing(path: &Path) -> Option<&Path> {
+pub(crate) fn existing(path: &Path) -> Option<&Path> {
     path.ancestors().find(|path| path.exists())
 }
 
