@@ -79,6 +79,7 @@ fn mirror_cursor() {
         intent: position(8),
         applied: position(7),
         applied_time: Timestamp(1_700_000_000_123_456_789),
+        base: FileNumber(0),
     };
     assert_golden(include_bytes!("../golden/state/mirror.cursor"), &value);
 }

@@ -29,6 +29,8 @@ pub struct Summary {
     pub voids: u64,
     /// Groups among the transactions, each with a begin and an end.
     pub groups: u64,
+    /// Baselines that end among the transactions.
+    pub baselines: u64,
     /// Verify records among the transactions.
     pub verifies: u64,
     /// Bytes that those cover.
@@ -79,8 +81,9 @@ impl Summary {
                 self.bytes_verified = self.bytes_verified.saturating_add(len);
             }
             // counted where it ends: a run has no half groups
-            Kind::GroupBegin { .. } => {}
+            Kind::GroupBegin { .. } | Kind::BaselineBegin => {}
             Kind::GroupEnd => self.groups += 1,
+            Kind::BaselineEnd { .. } => self.baselines += 1,
         }
     }
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use aim_core::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use aim_core::failpoint::{Failpoint, reach};
-use aim_core::journal::{FileName, ReadError, VerifiedFile, check_link, check_volume};
+use aim_core::journal::{
+    FileName, ParsedFile, ReadError, VerifiedFile, check_link, check_step, check_volume,
+};
 use aim_core::replay::{Replay, Run};
 use aim_core::spool::{Listing, MirrorSpool, WaitingFile};
 use aim_core::units::FileNumber;
@@ -73,7 +75,41 @@ impl Mirror {
             }
             self.consider(file)?;
         }
+        self.step_over(&listing)?;
         self.note_waiting()
+    }
+
+    /// Where the next file is missing, and all that can be applied without it is: goes on with
+    /// one that begins with a baseline, if there is one, and with what follows it.
+    fn step_over(&self, listing: &Listing) -> Result<(), ApplyError> {
+        let cursor = self.cursor.get();
+        let identity = self.spool.identity();
+        let next = cursor.received.file.next();
+        let later = listing.files.iter().filter(|file| {
+            (file.name.volume, file.name.epoch) == (identity.id, identity.epoch)
+                && file.name.number >= next
+        });
+        let mut later = later.peekable();
+        let is_missing = later.peek().is_some_and(|file| file.name.number > next);
+        // in a group, or behind missing files, nothing may be applied without what is missing
+        let waits = cursor.received.is_in_group() || cursor.base != FileNumber(0);
+        let can_apply = cursor.applied != cursor.received && !waits;
+        if !is_missing || can_apply {
+            return Ok(());
+        }
+        let mut later = later.skip_while(|file| !self.begins_baseline(file.name));
+        if let Some(base) = later.next() {
+            self.take_up(base.name, cursor.received)?;
+            later.try_for_each(|file| self.consider(file))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a file claims to begin with a baseline; what is not whole does not.
+    fn begins_baseline(&self, name: FileName) -> bool {
+        let opened = self.spool.incoming_folder().open(&name.sealed(), false);
+        let parsed = opened.ok().map(ParsedFile::open);
+        matches!(parsed, Some(Ok(file)) if file.name() == name && file.header().begins_baseline())
     }
 
     /// Receives a file if it is the one that comes next.
@@ -90,9 +126,14 @@ impl Mirror {
         }
         let before = self.cursor.get().received;
         // earlier ones are applied, or wait for that; later ones wait for this one
-        if name.number != before.file.next() {
-            return Ok(());
+        match name.number == before.file.next() {
+            true => self.take_up(name, before),
+            false => Ok(()),
         }
+    }
+
+    /// Receives a file behind `before`, if it is right.
+    fn take_up(&self, name: FileName, before: Position) -> Result<(), ApplyError> {
         let verified = match self.open(name) {
             Ok(verified) => verified,
             Err(Unfit::Damaged(reason)) => return self.suspect(&name.sealed(), &reason),
@@ -113,12 +154,23 @@ impl Mirror {
             // meanwhile the applier may have found that a file before is damaged
             if cursor.received == before {
                 cursor.received = position;
+                if name.number != before.file.next() {
+                    cursor.base = name.number;
+                }
             }
         });
-        stored.map_err(ApplyError::Cursor)?;
+        let stored = stored.map_err(ApplyError::Cursor)?;
         pass(Failpoint::ReceiveCursor, name)?;
-        tracing::debug!(file = %name, "received");
-        if !before.is_in_group() && !position.is_in_group() {
+        match name.number == before.file.next() {
+            true => tracing::debug!(file = %name, "received"),
+            false => tracing::warn!(
+                file = %name,
+                %before,
+                "files before it are missing: it begins with a baseline, which makes up for them"
+            ),
+        }
+        let is_alone = stored.base == FileNumber(0) && !before.is_in_group();
+        if is_alone && !position.is_in_group() {
             let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
             if ready.len() < READY_FILES_MAX {
                 ready.push_back(verified);
@@ -133,7 +185,10 @@ impl Mirror {
     fn fits(&self, file: &VerifiedFile, before: Position) -> Result<(), String> {
         let header = file.header();
         check_volume(self.spool.identity(), header)
-            .and_then(|()| check_link(&before, header))
+            .and_then(|()| match header.number > before.file.next() {
+                true => check_step(&before, header),
+                false => check_link(&before, header),
+            })
             .map_err(|error| format!("it does not follow {before}: {error}"))
     }
 
@@ -189,7 +244,7 @@ impl Mirror {
     pub(super) fn planned(&self, replay: &Replay, cursor: &MirrorCursor) -> Run {
         let kept = self.lock_planned().take();
         let still_holds =
-            |run: &Run| run.start() == cursor.applied && run.reached().file <= cursor.received.file;
+            |run: &Run| run.is_behind(cursor) && run.reached().file <= cursor.received.file;
         kept.filter(still_holds)
             .unwrap_or_else(|| replay.start_run())
     }
