@@ -29,8 +29,6 @@ pub struct Summary {
     pub voids: u64,
     /// Groups among the transactions, each with a begin and an end.
     pub groups: u64,
-    /// Baselines that end among the transactions.
-    pub baselines: u64,
     /// Verify records among the transactions.
     pub verifies: u64,
     /// Bytes that those cover.
@@ -81,9 +79,8 @@ impl Summary {
                 self.bytes_verified = self.bytes_verified.saturating_add(len);
             }
             // counted where it ends: a run has no half groups
-            Kind::GroupBegin { .. } | Kind::BaselineBegin => {}
+            Kind::GroupBegin { .. } | Kind::BaselineBegin | Kind::BaselineEnd { .. } => {}
             Kind::GroupEnd => self.groups += 1,
-            Kind::BaselineEnd { .. } => self.baselines += 1,
         }
     }
 }
