@@ -14,7 +14,7 @@ use aim_core::journal::{FileName, Recovered, recover};
 use aim_core::spool::{SourceSpool, SpoolError};
 use aim_core::units::{ByteLen, Lsn};
 use aim_remote::file_io::FileIo;
-use aim_remote::ship::{Next, Rounds};
+use aim_remote::ship::{MaxLag, Next, Retention, Rounds, Target};
 use aim_tests::{MemFileSystem, Power, Rng, Sabotage};
 
 use crate::clock::SimClock;
@@ -150,9 +150,14 @@ impl Source {
             self.clock.clone(),
         );
         let (capture, workers) = started.map_err(|error| error.to_string())?;
-        let rounds = Rounds::new(spool, self.line.clone());
+        let target = Target {
+            name: "mirror".to_owned(),
+            max_lag: MaxLag::default(),
+        };
+        let retention = Retention::open(spool, vec![target], &capture);
+        let retention = retention.map_err(|error| error.to_string())?;
         self.daemon = Some(Daemon {
-            rounds: rounds.comparing(capture.comparison()),
+            rounds: Rounds::to_target(retention, 0, self.line.clone()),
             capture,
             workers,
         });

@@ -167,7 +167,7 @@ fn a_header_that_hides_or_invents_a_baseline_is_refused() {
     let marks = |index: usize, begun: u64, ended: u64| {
         refused(index, &move |header: &mut Header| {
             let any = u64::from(begun | ended != 0);
-            header.incompatible = header.incompatible & !2 | any * 2;
+            header.incompatible = (header.incompatible & !2) | (any * 2);
             let seal = header.seal.as_mut().unwrap();
             seal.baseline_begun = Lsn(begun);
             seal.baseline_ended = Lsn(ended);

@@ -1,14 +1,16 @@
 //! The first coordinator: carries sealed journal files to the mirror host.
 //!
-//! It needs no memory of its own. What is in `outgoing/` has not been received; what the mirror
+//! It needs no memory of its own, but for what several targets have received, in `targets.cursor`.
+//! What is in `outgoing/` has not been received by all of them; what the mirror
 //! host has is seen by listing; how far it is stands in its cursor. So after a stop at any point
 //! of it, on either host, the next round does what is left:
 //!
 //! 1. List the far `incoming/`, then read the far `mirror.cursor`. In this order, a file that was
 //!    applied between the two is seen as received, and not as missing. Then read what the mirror
 //!    knows to differ, which is of that position or of a later one.
-//! 2. Prove from the digests that the cursor speaks of *this* series, then remove the files that
-//!    it says are received. Only this removes a file.
+//! 2. Prove from the digests that the cursor speaks of *this* series, note what it says is received,
+//!    and remove the files that no target needs any more. Where a file that the mirror needs is gone,
+//!    it gets what follows from a baseline on.
 //! 3. Put what the capture asks of the mirror, and take what the mirror answers.
 //! 4. In series order, put each waiting file that is not in the far `incoming/`, until it is time
 //!    for the next round. One that had been there, and is neither received nor there any more,
@@ -16,12 +18,16 @@
 
 mod compare;
 mod error;
+mod lag;
 mod receipt;
+mod retention;
 mod round;
 mod shipper;
 mod status;
 
 pub use error::ShipError;
+pub use lag::TargetStatus;
+pub use retention::{MaxLag, Retention, Target};
 pub use round::{Next, Rounds};
 pub use shipper::{ShipOptions, Shipper};
 pub use status::{SetAside, ShipStatus};

@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aim_core::capture::Comparison;
 use aim_core::cursor::{MirrorCursor, Position};
 use aim_core::failpoint::Failpoint;
-use aim_core::identity::VolumeIdentity;
+use aim_core::identity::{MirrorIdentity, VolumeIdentity};
 use aim_core::journal::FileName;
 use aim_core::replay::Differences;
-use aim_core::spool::{Listing, SourceSpool, WaitingFile};
+use aim_core::spool::{SourceSpool, WaitingFile};
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
-use aim_core::units::FileNumber;
+use aim_core::units::{FileNumber, MirrorId};
 
 use super::compare::Asked;
-use super::receipt::{open, proves_receipt};
+use super::receipt::open;
+use super::retention::{Course, Retention};
 use super::status::{SetAside, Shared};
 use super::{ShipError, ShipStatus};
 use crate::file_io::FileIo;
@@ -42,7 +42,9 @@ pub struct Rounds<T> {
     mirror_is_ours: bool,
     /// Files that were seen whole on the far side, and are not received yet.
     delivered: BTreeSet<FileNumber>,
-    comparison: Option<Arc<Comparison>>,
+    retention: Arc<Retention>,
+    /// Which of its targets this is.
+    target: usize,
     asked: Asked,
     /// What the mirror had applied when its differences were read.
     differences_at: Option<Position>,
@@ -60,8 +62,15 @@ pub enum Next {
 }
 
 impl<T: Transport> Rounds<T> {
-    /// Rounds that carry what is sealed in `spool` over `transport`.
+    /// Rounds that carry what is sealed in `spool` over `transport`, to the only target.
     pub fn new(spool: SourceSpool, transport: T) -> Self {
+        Self::to_target(Retention::single(spool), 0, transport)
+    }
+
+    /// Rounds that carry what is sealed to one of several targets, over `transport`; and what the
+    /// capture asks of its mirror, and the answers.
+    pub fn to_target(retention: Arc<Retention>, target: usize, transport: T) -> Self {
+        let spool = retention.spool.clone();
         let shared = Arc::new(Shared::default());
         shared.update(|status| status.target = transport.place());
         Self {
@@ -70,18 +79,10 @@ impl<T: Transport> Rounds<T> {
             shared,
             mirror_is_ours: false,
             delivered: BTreeSet::new(),
-            comparison: None,
+            retention,
+            target,
             asked: Asked::default(),
             differences_at: None,
-        }
-    }
-
-    /// Also carries what the capture asks of the mirror, and the answers.
-    #[must_use]
-    pub fn comparing(self, comparison: Arc<Comparison>) -> Self {
-        Self {
-            comparison: Some(comparison),
-            ..self
         }
     }
 
@@ -122,12 +123,16 @@ impl<T: Transport> Rounds<T> {
         let far = self.far_files().await?;
         let cursor = self.far_cursor().await?;
         self.look_for_differences(cursor.applied).await?;
-        // before listing: what was sealed by then has its name, the last one perhaps excepted
-        let sealed = self.spool.sealed()?;
-        let waiting = self.take_receipts(&cursor, sealed)?;
-        require_next(&cursor, sealed, &waiting)?;
-        let is_asking = match &self.comparison {
-            Some(comparison) => self.asked.carry(comparison, &self.transport).await?,
+        let Course {
+            waiting,
+            is_joining,
+        } = self.take_receipts(&cursor)?;
+        let is_asking = match &self.retention.capture {
+            Some(handles) => {
+                let (party, retention) = (self.target as u32, &self.retention);
+                let carried = self.asked.carry(party, retention, handles, &self.transport);
+                carried.await?
+            }
             None => false,
         };
         let mut set_aside = None;
@@ -150,7 +155,7 @@ impl<T: Transport> Rounds<T> {
         }
         match set_aside {
             Some(error) => Err(error),
-            None if is_asking || !waiting.is_empty() => Ok(Next::Soon),
+            None if is_asking || is_joining || !waiting.is_empty() => Ok(Next::Soon),
             None if cursor.applied == cursor.received => Ok(Next::Later),
             None => Ok(Next::Soon),
         }
@@ -176,8 +181,21 @@ impl<T: Transport> Rounds<T> {
                 found: far.id,
             });
         }
+        self.retention.meet(self.target, self.far_mirror().await?)?;
         self.mirror_is_ours = true;
         Ok(())
+    }
+
+    /// Which mirror it is; zeroes where it does not say.
+    async fn far_mirror(&self) -> Result<MirrorId, ShipError> {
+        let name = Name::parse(MirrorIdentity::NAME)?;
+        match self.transport.get(&name, FILE_BYTES_MAX).await {
+            Ok(bytes) => MirrorIdentity::decode(&bytes)
+                .map(|mirror| mirror.id)
+                .map_err(ShipError::FarState),
+            Err(TransportError::NotFound { .. }) => Ok(MirrorId::default()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Step 1, first half: the files that are whole on the far side, with their lengths.
@@ -219,24 +237,11 @@ impl<T: Transport> Rounds<T> {
         Ok(())
     }
 
-    /// Step 2; gives the files that are left.
-    fn take_receipts(
-        &mut self,
-        cursor: &MirrorCursor,
-        sealed: Position,
-    ) -> Result<Vec<WaitingFile>, ShipError> {
-        let mut listing = self.spool.outgoing()?;
-        if proves_receipt(&self.spool, sealed, &listing, cursor)? {
-            pass(Failpoint::ShipReceipt, MirrorCursor::NAME)?;
-            let removed = self.spool.remove_received(cursor.received)?;
-            if removed > 0 {
-                tracing::debug!(removed, received = %cursor.received, "received by the mirror host");
-                listing = self.spool.outgoing()?;
-            }
-        }
-        let received = cursor.received.file;
-        self.delivered = self.delivered.split_off(&received.next());
-        let waiting = self.of_this_series(&listing, received);
+    /// Step 2; gives the files that are to be put.
+    fn take_receipts(&mut self, cursor: &MirrorCursor) -> Result<Course, ShipError> {
+        let course = self.retention.take(self.target, cursor)?;
+        let waiting = &course.waiting;
+        self.delivered = self.delivered.split_off(&cursor.received.file.next());
         let oldest = match waiting.first() {
             Some(file) => Some(open(&self.spool, file.name)?.header().created),
             None => None,
@@ -252,17 +257,7 @@ impl<T: Transport> Rounds<T> {
             status.waiting_bytes = waiting.iter().map(|file| file.bytes).sum();
             status.oldest_waiting = oldest;
         });
-        Ok(waiting)
-    }
-
-    fn of_this_series(&self, listing: &Listing, received: FileNumber) -> Vec<WaitingFile> {
-        let identity = self.spool.identity();
-        let is_ours = |file: &&WaitingFile| {
-            file.name.volume == identity.id
-                && file.name.epoch == identity.epoch
-                && file.name.number > received
-        };
-        listing.files.iter().filter(is_ours).copied().collect()
+        Ok(course)
     }
 
     /// Step 3, for one file.
@@ -329,24 +324,5 @@ impl<T: Transport> Rounds<T> {
             });
         });
         Ok(ShipError::SetAside { name, reason })
-    }
-}
-
-/// Refuses to go on where the mirror host needs a file that is gone: it would wait for ever, and
-/// nobody would know.
-fn require_next(
-    cursor: &MirrorCursor,
-    sealed: Position,
-    waiting: &[WaitingFile],
-) -> Result<(), ShipError> {
-    let needed = cursor.received.file.next();
-    let is_gone = match waiting.first() {
-        Some(first) => first.name.number > needed,
-        // the last one may be sealed and not yet have its name
-        None => sealed.file > needed,
-    };
-    match is_gone {
-        true => Err(ShipError::Gap { needed }),
-        false => Ok(()),
     }
 }

@@ -15,7 +15,7 @@ use aim_core::identity::VolumeIdentity;
 use aim_core::spool::{MirrorSpool, SourceSpool};
 use aim_core::units::{ByteLen, ByteOffset};
 use aim_remote::apply::{Applier, ApplyOptions};
-use aim_remote::ship::{Rounds, ShipOptions, Shipper};
+use aim_remote::ship::{MaxLag, Retention, Rounds, ShipOptions, Shipper, Target};
 use aim_remote::transport::LocalTransport;
 use aim_tests::Rng;
 
@@ -78,8 +78,13 @@ impl Hosts {
     /// Ships, and carries what this capture asks.
     fn start_shipper_of(&self, mirrored: &MirroredDevice<Arc<FileDevice>>) -> Shipper {
         let transport = LocalTransport::new(self.path("mirror"));
-        let rounds = Rounds::new(self.source_spool(), transport);
-        let rounds = rounds.comparing(mirrored.capture().comparison());
+        let target = Target {
+            name: "mirror".to_owned(),
+            max_lag: MaxLag::default(),
+        };
+        let capture = mirrored.capture();
+        let retention = Retention::open(self.source_spool(), vec![target], capture).unwrap();
+        let rounds = Rounds::to_target(retention, 0, transport);
         Shipper::go_round(rounds, ship_options()).unwrap()
     }
 
