@@ -10,11 +10,11 @@ use aim_remote::transport::{
     LocalTransport, Name, Progress, SftpTransport, Transport, TransportError,
 };
 
-use crate::config::{Key, Target, VolumeConfig};
+use crate::config::{Key, Target, TargetConfig};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
 
-/// A connection to the target of a volume, made when it is needed.
+/// A connection to a target, made when it is needed.
 #[derive(Debug)]
 pub(crate) enum Line {
     /// A directory on a mounted file system.
@@ -23,14 +23,14 @@ pub(crate) enum Line {
     Sftp(SftpTransport),
 }
 
-/// The way to the target of a volume.
-pub(crate) fn line(volume: &VolumeConfig) -> Line {
-    let target = match &volume.target {
+/// The way to a target.
+pub(crate) fn line(config: &TargetConfig) -> Line {
+    let target = match &config.target {
         Target::Directory(path) => return Line::Local(LocalTransport::new(path)),
         Target::Ssh(target) => target,
     };
     // an SSH target always has a login: the configuration was refused otherwise
-    let (credentials, known_hosts) = match &volume.login {
+    let (credentials, known_hosts) = match &config.login {
         None => (Vec::new(), Vec::new()),
         Some(login) => {
             let credential = match &login.key {
@@ -54,25 +54,25 @@ pub(crate) fn line(volume: &VolumeConfig) -> Line {
     Line::Sftp(SftpTransport::new(account, target.path.clone()))
 }
 
-/// The target of a volume. Every call makes its own connection.
+/// The directory of a target. Every call makes its own connection.
 #[derive(Debug)]
 pub(crate) struct FarDirectory<'a> {
-    volume: &'a VolumeConfig,
+    target: &'a TargetConfig,
 }
 
 impl<'a> FarDirectory<'a> {
-    pub(crate) fn new(volume: &'a VolumeConfig) -> Self {
-        Self { volume }
+    pub(crate) fn new(target: &'a TargetConfig) -> Self {
+        Self { target }
     }
 
     /// For messages.
     pub(crate) fn place(&self) -> String {
-        self.volume.target.to_string()
+        self.target.target.to_string()
     }
 
     /// The volume that the far directory belongs to; `None` if to none yet.
     pub(crate) fn volume(&self) -> Outcome<Option<VolumeIdentity>> {
-        let bytes = match line(self.volume) {
+        let bytes = match line(self.target) {
             Line::Local(transport) => self.complete(get(&transport, VolumeIdentity::NAME)),
             Line::Sftp(transport) => self.complete(get(&transport, VolumeIdentity::NAME)),
         }?;
@@ -90,7 +90,7 @@ impl<'a> FarDirectory<'a> {
 
     /// Stores a small file, durably.
     pub(crate) fn put(&self, name: &str, content: Vec<u8>) -> Outcome<()> {
-        match line(self.volume) {
+        match line(self.target) {
             Line::Local(transport) => self.complete(put(&transport, name, content)),
             Line::Sftp(transport) => self.complete(put(&transport, name, content)),
         }

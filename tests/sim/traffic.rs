@@ -155,10 +155,30 @@ impl World {
     }
 
     pub(crate) fn ship(&mut self) {
+        if !self.source.is_followed() && !self.has_seen_all() {
+            return;
+        }
         let hasty = self.rng.chance(2);
         self.trap.now(Doing::Source);
         if let Some(ended) = self.source.ship(hasty) {
             self.log.note(&format!("shipped: {}", text(&ended)));
+        }
+    }
+
+    /// Whether the archive holds every file that may go now: its own look may have failed.
+    fn has_seen_all(&self) -> bool {
+        let status = self.source.status();
+        status.is_none_or(|status| self.archive.knows(status.sealed))
+    }
+
+    /// Files that the mirror lacks may be removed: then it needs a baseline.
+    pub(crate) fn leave_mirror(&mut self) {
+        if !self.has_seen_all() {
+            return;
+        }
+        self.trap.now(Doing::Source);
+        if let Some(ended) = self.source.leave_mirror() {
+            self.log.note(&format!("left the mirror: {}", text(&ended)));
         }
     }
 

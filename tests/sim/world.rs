@@ -124,6 +124,7 @@ impl World {
             Event::Work(worker) => drop(self.work(worker)),
             Event::Time => self.let_time_pass(),
             Event::Ship => self.ship(),
+            Event::Leave => self.leave_mirror(),
             Event::Receive => self.receive(),
             Event::Apply => drop(self.apply()),
             Event::Resync => self.request_resync(),

@@ -222,6 +222,88 @@ known_hosts = "/etc/aim/known_hosts"
         );
     }
 
+    /// A volume with these tables of targets instead of the one target.
+    fn with_targets(tables: &str) -> String {
+        format!("[volume.data]\ndevice = \"/dev/vdb\"\njournal = \"/var/lib/aim/data\"\n{tables}")
+    }
+
+    #[test]
+    fn a_volume_has_one_target_or_several_with_names() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("aim.toml");
+        let targets = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let config = load(&path).unwrap();
+            let targets = config.volumes["data"].targets.iter();
+            let shown = targets.map(|t| (t.name.clone(), t.target.to_string(), t.max_lag));
+            shown.collect::<Vec<_>>()
+        };
+        let only = targets(&format!("{GOOD}max_lag_bytes = \"1GiB\"\n"));
+        assert_eq!(only.len(), 1);
+        assert_eq!(
+            (only[0].0.as_str(), only[0].2.bytes),
+            ("target", Some(1 << 30))
+        );
+        let two = targets(&with_targets(
+            "[volume.data.targets.near]\nurl = \"/srv/near\"\n\
+             [volume.data.targets.far]\nurl = \"ssh://aim@far/srv\"\nkey = \"/k\"\n\
+             known_hosts = \"/h\"\nmax_lag_time = \"2h\"\n",
+        ));
+        assert_eq!((two[0].0.as_str(), two[1].0.as_str()), ("far", "near"));
+        assert!(two[0].1.starts_with("ssh://aim@far") && two[1].1 == "/srv/near");
+        let age = std::time::Duration::from_secs(7200);
+        assert_eq!((two[0].2.age, two[1].2.age), (Some(age), None));
+    }
+
+    #[test]
+    fn what_is_wrong_with_targets_is_named_with_its_table() {
+        let near = "[volume.data.targets.near]\nurl = \"/srv/near\"\n";
+        for (text, expected) in [
+            (
+                format!("{GOOD}{near}"),
+                "`target` stands beside `targets`: say it in [volume.data.targets.NAME]",
+            ),
+            (format!("{GOOD}{near}"), "`key` stands beside `targets`"),
+            (
+                with_targets(&format!("max_lag_bytes = \"1GiB\"\n{near}")),
+                "`max_lag_bytes` stands beside `targets`",
+            ),
+            (
+                with_targets(&format!(
+                    "{near}[volume.data.targets.two]\nurl = \"/srv/near\"\n"
+                )),
+                "targets `near` and `two` are both /srv/near ([volume.data]",
+            ),
+            (
+                with_targets("[volume.data.targets.near]\n"),
+                "`url` is missing ([volume.data.targets.near]",
+            ),
+            (
+                with_targets(&format!("{near}uri = \"x\"\n")),
+                "unknown key `uri` ([volume.data.targets.near], line 6",
+            ),
+            (
+                with_targets(&near.replace("near]", "\"a b\"]")),
+                "`a b` can't be a name",
+            ),
+            (
+                with_targets("targets = 3\n"),
+                "must be followed by a name: `[volume.data.targets.NAME]`",
+            ),
+            (
+                with_targets("[volume.data.targets]\n"),
+                "`targets` has 0 tables, must have 1 to 16",
+            ),
+            (
+                with_targets(&format!("{near}max_lag_time = \"1ms\"\n")),
+                "`max_lag_time` is 1 ms, must be from 1 s",
+            ),
+        ] {
+            let shown = problems(&text);
+            assert!(shown.contains(expected), "{expected}: {shown}");
+        }
+    }
+
     #[test]
     fn two_tables_must_not_share_a_device_or_a_directory() {
         let shown = problems(&format!(

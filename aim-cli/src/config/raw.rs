@@ -1,5 +1,6 @@
 //! The configuration as it was typed: one struct per kind of table, every value optional.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -25,6 +26,9 @@ pub(super) struct RawVolume {
     pub(super) target: Option<String>,
     pub(super) key: Option<String>,
     pub(super) known_hosts: Option<PathBuf>,
+    pub(super) max_lag_bytes: Option<Size>,
+    pub(super) max_lag_time: Option<Span>,
+    pub(super) targets: Option<BTreeMap<String, RawTarget>>,
     pub(super) queues: Option<u16>,
     pub(super) depth: Option<u16>,
     pub(super) seal_bytes: Option<Size>,
@@ -36,6 +40,32 @@ pub(super) struct RawVolume {
     pub(super) resync_rate: Option<Size>,
     pub(super) verify_rate: Option<Size>,
     pub(super) verify_every: Option<Span>,
+}
+
+/// `[volume.NAME.targets.NAME]`, or the keys of the only target in `[volume.NAME]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTarget {
+    pub(super) url: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) known_hosts: Option<PathBuf>,
+    pub(super) max_lag_bytes: Option<Size>,
+    pub(super) max_lag_time: Option<Span>,
+}
+
+impl RawTarget {
+    /// Names of the keys that are given.
+    pub(super) fn given(&self) -> Vec<&'static str> {
+        let keys = [
+            ("url", self.url.is_some()),
+            ("key", self.key.is_some()),
+            ("known_hosts", self.known_hosts.is_some()),
+            ("max_lag_bytes", self.max_lag_bytes.is_some()),
+            ("max_lag_time", self.max_lag_time.is_some()),
+        ];
+        let given = keys.into_iter().filter(|(_, is_given)| *is_given);
+        given.map(|(key, _)| key).collect()
+    }
 }
 
 /// `[mirror.NAME]`

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::apart;
 use super::parse::Tables;
 use super::quantity::{Size, Span};
-use super::raw::{RawMirror, RawVolume};
+use super::raw::{RawMirror, RawTarget, RawVolume};
 use super::target::Target;
 use super::typed::{Config, Key, Login, MirrorConfig, VolumeConfig};
 use crate::failure::Problem;
@@ -82,7 +82,8 @@ fn queues() -> u16 {
     u16::try_from(processors).map_or(4, |count| count.min(4))
 }
 
-struct Check<'a> {
+/// Notes what is wrong with a table.
+pub(super) struct Check<'a> {
     path: &'a Path,
     table: String,
     problems: Vec<Problem>,
@@ -91,8 +92,14 @@ struct Check<'a> {
 impl Check<'_> {
     fn volume(&mut self, name: String, raw: RawVolume, state_dir: &Path) -> VolumeConfig {
         self.name(&name);
-        let target = self.target(raw.target);
-        let login = self.login(&target, raw.key, raw.known_hosts);
+        let only = RawTarget {
+            url: raw.target,
+            key: raw.key,
+            known_hosts: raw.known_hosts,
+            max_lag_bytes: raw.max_lag_bytes,
+            max_lag_time: raw.max_lag_time,
+        };
+        let targets = self.targets(only, raw.targets);
         let seal_after = raw.seal_after.unwrap_or(Span(Duration::from_secs(1)));
         let mut size = |key: &str, given: Option<Size>, default: u64, range| {
             self.in_range(key, given.unwrap_or(Size(default)), range)
@@ -120,8 +127,7 @@ impl Check<'_> {
             device: self.absolute("device", raw.device),
             journal: self.absolute("journal", raw.journal),
             name,
-            target,
-            login,
+            targets,
         }
     }
 
@@ -162,7 +168,7 @@ impl Check<'_> {
     }
 
     /// A name becomes part of paths: of a device node, of the staging directory.
-    fn name(&mut self, name: &str) {
+    pub(super) fn name(&mut self, name: &str) {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.is_empty()
             || name.len() > NAME_MAX
@@ -175,16 +181,16 @@ impl Check<'_> {
         }
     }
 
-    fn target(&mut self, given: Option<String>) -> Target {
+    pub(super) fn target(&mut self, key: &str, given: Option<String>) -> Target {
         match given.as_deref().map(str::parse) {
             Some(Ok(target)) => return target,
-            Some(Err(error)) => self.wrong(format!("`target`: {error}")),
-            None => self.missing("target"),
+            Some(Err(error)) => self.wrong(format!("`{key}`: {error}")),
+            None => self.missing(key),
         }
         Target::Directory(PathBuf::new())
     }
 
-    fn login(
+    pub(super) fn login(
         &mut self,
         target: &Target,
         key: Option<String>,
@@ -226,12 +232,12 @@ impl Check<'_> {
         self.bounded(key, value, range)
     }
 
-    fn in_range(&mut self, key: &str, value: Size, range: RangeInclusive<u64>) -> u64 {
+    pub(super) fn in_range(&mut self, key: &str, value: Size, range: RangeInclusive<u64>) -> u64 {
         self.bounded(key, value, Size(*range.start())..=Size(*range.end()))
             .0
     }
 
-    fn bounded<T: Display + PartialOrd>(
+    pub(super) fn bounded<T: Display + PartialOrd>(
         &mut self,
         key: &str,
         value: T,
@@ -248,7 +254,16 @@ impl Check<'_> {
         self.wrong(format!("`{key}` is missing"));
     }
 
-    fn wrong(&mut self, what: String) {
+    /// The table whose keys are looked at.
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
+    pub(super) fn set_table(&mut self, table: String) {
+        self.table = table;
+    }
+
+    pub(super) fn wrong(&mut self, what: String) {
         let place = format!("{} in {}", self.table, self.path.display());
         self.problems.push(Problem::new(what).at(place));
     }

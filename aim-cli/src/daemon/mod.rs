@@ -15,6 +15,7 @@ mod request;
 mod resync;
 mod serve;
 mod start;
+mod targets;
 mod volume;
 
 pub(crate) use control::{Answers, Control, ask, hand_over, order};
@@ -25,6 +26,9 @@ pub(crate) use mirror::difference_message;
 pub(crate) use program::Program;
 #[cfg(test)]
 pub(crate) use report::DaemonReport;
-pub(crate) use report::{MirrorReport, Report, ResyncReport, State, VerifyReport, VolumeReport};
+pub(crate) use report::{
+    MirrorReport, Report, ResyncReport, State, TargetReport, TargetStanding, VerifyReport,
+    VolumeReport,
+};
 pub(crate) use request::{Different, Range, Request, SyncAsked, VerifyAsked};
 pub(crate) use serve::Service;

@@ -182,7 +182,7 @@ impl RawTarget {
         let (name, rest) = self.name.split_at(len.unwrap_or(TARGET_NAME_MAX));
         require_zero(NAME, rest)?;
         let odd = name.iter().find(|byte| !byte.is_ascii_graphic());
-        let odd = odd.copied().or(name.is_empty().then_some(0));
+        let odd = odd.copied().or_else(|| name.is_empty().then_some(0));
         require_value(NAME, "name", odd.map_or(1, u64::from), |_| odd.is_none())?;
         let number = self.standing.get();
         let standing = Standing::ALL

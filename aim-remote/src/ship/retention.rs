@@ -337,10 +337,12 @@ impl Retention {
                 if cursor.received.file < record.from
                     && !self.has_missed(handles, record, journal) =>
             {
+                let base = self.base(&journal.listing, record.from);
+                // before the baseline there is nothing that is of use to it
+                let all_are_looked_at = journal.is_complete.then(|| journal.sealed.file.next());
+                let from = base.or(all_are_looked_at);
                 TargetRecord {
-                    from: self
-                        .base(&journal.listing, record.from)
-                        .unwrap_or(record.from),
+                    from: from.unwrap_or(record.from).max(record.from),
                     ..record.clone()
                 }
             }
