@@ -167,8 +167,7 @@ impl World {
 
     /// Whether the archive holds every file that may go now: its own look may have failed.
     fn has_seen_all(&self) -> bool {
-        let status = self.source.status();
-        status.is_none_or(|status| self.archive.knows(status.sealed))
+        self.archive.has_all(&*self.source.outgoing())
     }
 
     /// Files that the mirror lacks may be removed: then it needs a baseline.

@@ -275,7 +275,7 @@ impl Replay {
             reached: run.reached(),
             ..summary
         };
-        let mut progress = Progress::start(&cursor, self.differences.clone(), summary);
+        let mut progress = Progress::start(&cursor, run, self.differences.clone(), summary);
         self.note_intent(run.reached())?;
         pass(Failpoint::ApplyIntent)?;
         // an interrupted run may have left something

@@ -55,6 +55,11 @@ impl Run {
         (self.start, self.base) == (cursor.applied, cursor.base)
     }
 
+    /// Whether files are missing between what is applied and its first one.
+    pub(super) fn is_over_missing_files(&self) -> bool {
+        self.base != FileNumber(0)
+    }
+
     /// Whether the next file is one that files are missing before.
     pub(super) fn steps_over(&self) -> bool {
         self.files.is_empty() && self.base != FileNumber(0)

@@ -50,7 +50,8 @@ impl Retention {
             let why = format!("the journal uses {used} of {room} bytes for its sake");
             self.leave(&mut state, index, why)?;
         }
-        self.pace_baseline(&state, &listing, room);
+        state.room = room;
+        self.pace_baseline(&state, &listing);
         self.remove_unneeded(&state)
     }
 
@@ -115,13 +116,13 @@ impl Retention {
     }
 
     /// A baseline is worth nothing to a mirror that is left because of it.
-    fn pace_baseline(&self, state: &State, listing: &Listing, room: u64) {
+    pub(super) fn pace_baseline(&self, state: &State, listing: &Listing) {
         let Some(handles) = &self.capture else {
             return;
         };
         let mut joining = state.targets.iter();
         let is_far = joining.any(|entry| {
-            let most = entry.max_lag.bytes.unwrap_or(room).min(room) / 2;
+            let most = entry.max_lag.bytes.unwrap_or(state.room).min(state.room) / 2;
             entry.record.standing == Standing::Joins
                 && bytes(&self.kept(&entry.record, listing)) > most
         });

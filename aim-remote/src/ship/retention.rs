@@ -75,6 +75,8 @@ pub(super) struct State {
     /// As [`TargetsCursor::compared`].
     compared: Lsn,
     pub(super) targets: Vec<Entry>,
+    /// What the journal may take, when that was looked at last.
+    pub(super) room: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -109,6 +111,7 @@ impl Retention {
                     record,
                     left_because: None,
                 }],
+                room: u64::MAX,
             }),
         })
     }
@@ -154,6 +157,7 @@ impl Retention {
             state: Mutex::new(State {
                 compared: if is_only { Lsn(0) } else { compared },
                 targets: entries.collect(),
+                room: u64::MAX,
             }),
         };
         {
@@ -250,8 +254,10 @@ impl Retention {
             handles.baselines.want(index as u32, next.from_lsn);
         }
         self.remove_unneeded(&state)?;
+        let listing = self.spool.outgoing()?;
+        self.pace_baseline(&state, &listing);
         drop(state);
-        Ok(self.course(&next, cursor, &self.spool.outgoing()?))
+        Ok(self.course(&next, cursor, &listing))
     }
 
     /// Looks at what is sealed and at what is here; in an order in which nothing is overlooked.

@@ -22,6 +22,8 @@ fn series(seed: u64) -> (Series, Vec<SeriesFile>) {
         (Kind::BaselineBegin, 0, 0),
         (Kind::Write, 0, SIZE / 2),
         (Kind::Discard, 512, 512),
+        // true on the source, and not on a mirror that does not hold the rest yet
+        (Kind::Verify { digest: 0 }, 0, SIZE),
     ]));
     files.push(series.next_file_of(&[
         (Kind::WriteZeroes { unmap: true }, SIZE / 2, SIZE / 2),
@@ -90,6 +92,8 @@ fn a_run_over_missing_files_ends_with_the_baseline_and_outside_of_a_group() {
         |number: aim_core::units::FileNumber| Ok(series.parsed(&files[number.get() as usize - 1]));
     replay.apply_files(&run, &mut open).unwrap();
     assert_eq!(mirror.content(), files[5].devices);
+    assert_eq!(replay.differences().mismatches(), 0);
+    assert_eq!(replay.differences().skipped_bytes(), SIZE);
     let cursor = mirror.cursor();
     assert_eq!((cursor.applied, cursor.base.get()), (files[5].position, 0));
 }
