@@ -75,12 +75,13 @@ impl Archive {
     /// Whether a place of the series lies behind a file that was sealed.
     /// Whether it can be told that all files in `outgoing` were seen.
     pub(crate) fn has_all(&self, outgoing: &dyn Directory) -> bool {
-        let names = outgoing.list().unwrap_or_default();
+        let Ok(names) = outgoing.list() else {
+            return false;
+        };
         let mut files = names
             .iter()
             .filter_map(|text| FileName::parse_sealed(text).ok());
-        // an empty folder may be one that can't be listed
-        !names.is_empty() && files.all(|name| self.files.contains_key(&name.number))
+        files.all(|name| self.files.contains_key(&name.number))
     }
 
     pub(crate) fn knows(&self, position: Position) -> bool {

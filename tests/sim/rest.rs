@@ -12,7 +12,7 @@ use crate::stop::Stop;
 use crate::world::World;
 
 /// Rounds in which everything has to come to rest.
-const ROUNDS_TO_REST: u32 = 900;
+const ROUNDS_TO_REST: u32 = 600;
 
 /// How often an operator asks until something is done.
 const ASKED_MOST: u32 = 6;

@@ -155,7 +155,7 @@ impl World {
     }
 
     pub(crate) fn ship(&mut self) {
-        if !self.source.is_followed() && !self.has_seen_all() {
+        if !self.has_seen_all() {
             return;
         }
         let hasty = self.rng.chance(2);
@@ -166,8 +166,12 @@ impl World {
     }
 
     /// Whether the archive holds every file that may go now: its own look may have failed.
-    fn has_seen_all(&self) -> bool {
-        self.archive.has_all(&*self.source.outgoing())
+    fn has_seen_all(&mut self) -> bool {
+        let outgoing = self.source.outgoing();
+        // what is wrong is said when this step is over
+        let ends = self.archive.look(&*outgoing).unwrap_or_default();
+        ends.into_iter().for_each(|end| self.model.healed(end));
+        self.archive.has_all(&*outgoing)
     }
 
     /// Files that the mirror lacks may be removed: then it needs a baseline.
