@@ -113,3 +113,27 @@ fn what_nobody_wants_any_more_is_given_up_and_another_begins_anew() {
     assert!(source.mirrored() == device.content());
     assert!(source.mirrored_from_baseline(from) == device.content());
 }
+
+/// A piece that was read and did not reach the journal is in no extent that is noted: nobody but
+/// the baseline knows that it is missing.
+#[test]
+fn a_baseline_that_lost_something_begins_anew() {
+    for failing in [0, 1, 4, 9] {
+        let (source, device) = (Source::new(None), disk());
+        let mut content = vec![0; SIZE];
+        Rng::new(failing).fill(&mut content);
+        device.write(ByteOffset(0), &content).unwrap();
+        let mirrored = source.start(device.clone());
+        let baselines = mirrored.capture().baselines();
+        let from = want_one(&mirrored);
+        wait_until(|| baselines.status().covered > ByteLen(0));
+        let step = source.power.steps() + 1 + failing * 3;
+        source.power.fail_at(step, std::io::ErrorKind::Other);
+        wait_for_one(&source, &mirrored, from);
+        mirrored.stop().unwrap();
+        assert!(
+            source.mirrored_from_baseline(from) == device.content(),
+            "step {failing}"
+        );
+    }
+}

@@ -297,6 +297,38 @@ fn the_age_of_what_a_target_lacks_counts_too() {
     assert!(site.kept_files() > 0, "the other one lacks them too");
 }
 
+#[test]
+fn where_the_journal_fills_up_who_is_furthest_behind_is_left_and_never_the_last_one() {
+    let site = Site::new(Initial::Identical);
+    let source = site.start(&[("one", NO_LIMIT), ("two", NO_LIMIT)]);
+    site.add_mirror("one", &blank());
+    let (one, applier) = (site.ship(&source, "one"), site.apply("one"));
+    write_at_random(&source.mirrored, 15, 40);
+    let captured = source.mirrored.capture().status().captured;
+    wait_until("one to have it", || one.status().received.lsn >= captured);
+    let used = site.spool().outgoing().unwrap().bytes();
+    let check = |room| {
+        source
+            .retention
+            .check(SystemClock.now(), Some(room))
+            .unwrap()
+    };
+    check(used * 2);
+    assert_eq!(source.standing("two"), Standing::Follows);
+    check(used);
+    assert_eq!(source.standing("two"), Standing::Left);
+    let why = source.retention.status(1).left_because.unwrap();
+    assert!(why.contains("the journal uses"), "{why}");
+    // the other one is never left for want of room: that would help nobody
+    one.stop();
+    write_at_random(&source.mirrored, 16, 40);
+    wait_until("files", || site.kept_files() > 0);
+    check(1);
+    assert_eq!(source.standing("one"), Standing::Follows);
+    let one = site.ship(&source, "one");
+    site.finish(source, vec![("one", one, applier)]);
+}
+
 /// All files from the first one on are still here when it comes, but it was not asked about what
 /// was left out, nor said to hold the same.
 #[test]
