@@ -17,6 +17,7 @@
 //!    was set aside by the mirror host: it is put again, after a look at whether it is whole here.
 
 mod compare;
+mod course;
 mod error;
 mod lag;
 mod receipt;

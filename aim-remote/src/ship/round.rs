@@ -15,8 +15,9 @@ use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
 use aim_core::units::{FileNumber, MirrorId};
 
 use super::compare::Asked;
+use super::course::Course;
 use super::receipt::open;
-use super::retention::{Course, Retention};
+use super::retention::Retention;
 use super::status::{SetAside, Shared};
 use super::{ShipError, ShipStatus};
 use crate::file_io::FileIo;
