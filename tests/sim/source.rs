@@ -209,6 +209,12 @@ impl Source {
         Some(checked.map(|()| daemon.retention.status(0).standing == Standing::Left))
     }
 
+    /// Where the mirror stands.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        let daemon = self.daemon.as_ref();
+        daemon.map(|daemon| daemon.retention.status(0).standing)
+    }
+
     /// Where the mirror stands, for messages.
     pub(crate) fn target(&self) -> String {
         let daemon = self.daemon.as_ref();

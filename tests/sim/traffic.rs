@@ -181,6 +181,7 @@ impl World {
         }
         self.trap.now(Doing::Source);
         if let Some(ended) = self.source.leave_mirror() {
+            self.was_left |= ended == Ok(true);
             self.log.note(&format!("left the mirror: {}", text(&ended)));
         }
     }
