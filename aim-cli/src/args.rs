@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Run(ConfigArgs),
     /// Show how far each volume and mirror is
     Status(StatusArgs),
+    /// Tell what is well on this host and on the way to the mirror, and what helps where it is not
+    Doctor(DoctorArgs),
     /// Have the running aim execute its program file anew, while the devices are in use
     Upgrade(UpgradeArgs),
     /// Take away a device that no aim serves any more: what waits for it gets I/O errors
@@ -91,6 +93,14 @@ pub(crate) struct StatusArgs {
     /// Show it again every second, until interrupted
     #[arg(long, short)]
     pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Only this volume or mirror, and the host
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 #[derive(Debug, Args)]

@@ -4,13 +4,15 @@ use std::future::Future;
 
 use aim_core::identity::VolumeIdentity;
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
+use aim_remote::Trouble;
 use aim_remote::file_io::{Source, run_blocking};
-use aim_remote::ssh::{self, Credential, Timeouts};
+use aim_remote::ship::ShipError;
+use aim_remote::ssh::{self, Credential, Passphrase, SshProgram, Timeouts, Way};
 use aim_remote::transport::{
     LocalTransport, Name, Progress, SftpTransport, Transport, TransportError,
 };
 
-use crate::config::{Key, Target, TargetConfig};
+use crate::config::{Key, Login, Target, TargetConfig};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
 
@@ -30,28 +32,41 @@ pub(crate) fn line(config: &TargetConfig) -> Line {
         Target::Ssh(target) => target,
     };
     // an SSH target always has a login: the configuration was refused otherwise
-    let (credentials, known_hosts) = match &config.login {
-        None => (Vec::new(), Vec::new()),
-        Some(login) => {
-            let credential = match &login.key {
-                Key::Agent => Credential::Agent { socket: None },
-                Key::File(path) => Credential::KeyFile {
-                    path: path.clone(),
-                    passphrase: None,
-                },
-            };
-            (vec![credential], vec![login.known_hosts.clone()])
-        }
+    let way = match &config.login {
+        None => Way::BuiltIn(ssh::Login {
+            known_hosts: Vec::new(),
+            credentials: Vec::new(),
+        }),
+        Some(Login::BuiltIn { key, known_hosts }) => Way::BuiltIn(ssh::Login {
+            known_hosts: vec![known_hosts.clone()],
+            credentials: vec![credential(key)],
+        }),
+        Some(Login::Program { path, config }) => Way::Program(SshProgram {
+            path: path.clone(),
+            config: config.clone(),
+        }),
     };
     let account = ssh::SshTarget {
         host: target.host.clone(),
         port: target.port,
         user: target.user.clone(),
-        known_hosts,
-        credentials,
+        way,
         timeouts: Timeouts::default(),
     };
-    Line::Sftp(SftpTransport::new(account, target.path.clone()))
+    let transport = SftpTransport::new(account, target.path.clone());
+    Line::Sftp(transport.with_channels(config.line.channels))
+}
+
+fn credential(key: &Key) -> Credential {
+    match key {
+        Key::Agent { socket } => Credential::Agent {
+            socket: socket.clone(),
+        },
+        Key::File { path, passphrase } => Credential::KeyFile {
+            path: path.clone(),
+            passphrase: passphrase.as_ref().map(Passphrase::in_file),
+        },
+    }
 }
 
 /// The directory of a target. Every call makes its own connection.
@@ -135,7 +150,7 @@ fn parse(name: &str) -> Result<Name, TransportError> {
 }
 
 /// An error on the way to the target, with what to do next.
-fn explain(place: &str, error: &TransportError) -> Failure {
+pub(crate) fn explain(place: &str, error: &TransportError) -> Failure {
     let problem = Problem::new("can't use the target")
         .at(place)
         .because(error);
@@ -147,23 +162,39 @@ fn explain(place: &str, error: &TransportError) -> Failure {
     .exit(exit)
 }
 
+/// What is in the way of shipping, on one line, with what to do about it.
+pub(crate) fn told(trouble: &Trouble<ShipError>) -> String {
+    let hint = match &*trouble.error {
+        ShipError::Transport(error) => advice(error).1,
+        _ => None,
+    };
+    match hint {
+        Some(hint) => format!("{} ({hint})", trouble.message()),
+        None => trouble.message(),
+    }
+}
+
 /// What an error on the way to the target means, and what helps.
 fn advice(error: &TransportError) -> (Exit, Option<&'static str>) {
     match error {
         TransportError::AuthenticationRefused { .. } => (
             Exit::Auth,
-            Some("put the public key into ~/.ssh/authorized_keys of that account"),
-        ),
-        TransportError::HostKeyUnknown { .. } => (
-            Exit::Auth,
             Some(
-                "get the key from the mirror host itself and add it to known_hosts: \
-                 `ssh-keyscan HOST`, then compare it with `ssh-keygen -lf` there",
+                "on the mirror host put the public key into the authorized_keys of that account; \
+                 a private key and its passphrase must be files with mode 600",
             ),
         ),
-        TransportError::HostKeyChanged { .. } | TransportError::HostKeyRevoked { .. } => (
-            Exit::Auth,
-            Some("it may be another machine: find out why before you change known_hosts"),
+        TransportError::HostKeyUnknown { .. }
+        | TransportError::HostKeyChanged { .. }
+        | TransportError::HostKeyRevoked { .. }
+        | TransportError::HostKeyRefused { .. }
+        | TransportError::HostCertificate { .. } => (Exit::Auth, advice_on_trust(error)),
+        TransportError::ServerLacks { .. } => (
+            Exit::Failed,
+            Some(
+                "have sshd_config of the mirror host say `Subsystem sftp internal-sftp`, without \
+                 options that forbid requests (-P, -p, -R)",
+            ),
         ),
         TransportError::KnownHostsUnreadable { .. } => (Exit::Usage, None),
         TransportError::PermissionDenied { .. } => (
@@ -183,5 +214,60 @@ fn advice(error: &TransportError) -> (Exit, Option<&'static str>) {
             Some("check host and port, that sshd runs there, and the firewall"),
         ),
         _ => (Exit::Failed, None),
+    }
+}
+
+/// What helps where the other host is not known to be the right one.
+fn advice_on_trust(error: &TransportError) -> Option<&'static str> {
+    Some(match error {
+        TransportError::HostKeyUnknown { .. } => {
+            "get the key from the mirror host itself and add it to known_hosts: \
+             `ssh-keyscan HOST`, then compare it with `ssh-keygen -lf` there"
+        }
+        TransportError::HostKeyChanged { .. } => {
+            "it may be another machine, or somebody in between: find out why before you change \
+             known_hosts; if the host has a new key, replace the line by it"
+        }
+        TransportError::HostKeyRevoked { .. } => {
+            "whoever has this key may pretend to be the host: give the host a new key, and record \
+             that"
+        }
+        TransportError::HostKeyRefused { .. } => {
+            "record the key where your ssh looks for it (UserKnownHostsFile), after you have \
+             compared it on the mirror host itself: `ssh-keygen -lf`"
+        }
+        TransportError::HostCertificate { .. } => {
+            "have the host's key signed anew: `ssh-keygen -s CA -h -n HOST ...`"
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aim_core::units::Timestamp;
+    use aim_remote::transport::Remedy;
+
+    use super::*;
+
+    #[test]
+    fn a_trouble_names_its_cause_and_what_helps() {
+        let error = TransportError::NoSpace {
+            place: "mirror:22:/srv/incoming".to_owned(),
+            free: 512,
+        };
+        let trouble = Trouble {
+            error: Arc::new(ShipError::Transport(error)),
+            remedy: Remedy::Operator,
+            since: Timestamp(1),
+            attempts: 3,
+        };
+        assert_eq!(
+            told(&trouble),
+            "no space left for mirror:22:/srv/incoming: 512 bytes are free \
+             (make room on the mirror host)"
+        );
     }
 }

@@ -5,6 +5,7 @@ mod command;
 mod config;
 mod daemon;
 mod disk;
+mod doctor;
 mod exit;
 mod failure;
 mod far;
@@ -56,6 +57,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Config(ConfigCommand::Check(args)) => command::config_check(&args, &output),
         Command::Init(args) => command::init(&args, &output),
         Command::Run(_) => Ok(Exit::Success),
+        Command::Doctor(args) => command::doctor(&args, &output),
         Command::Status(args) => command::status(&args, &output),
         Command::Upgrade(args) => command::upgrade(&args, &output),
         Command::Abandon(args) => command::abandon(&args, &output),

@@ -8,13 +8,18 @@
 //! A ring reads from the host's own file systems only, so with one a folder stands for its path;
 //! without, files are read through the [`Directory`] that they lie in, whatever is behind it.
 
+mod packing;
+
 use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aim_core::fs::{DirFile, Directory};
+use aim_core::packed::{Level, Packer};
+use packing::{Packed, PackedAway};
 use tokio::sync::mpsc;
 use tokio_uring::buf::BoundedBuf;
 
@@ -91,7 +96,39 @@ impl FileIo {
                 (file.len()?, Content::Folder(file))
             }
         };
+        let len = Length::Exact(len);
         Ok(Source { path, len, content })
+    }
+
+    /// Opens a journal file in `folder` whose content will not change any more, to be packed
+    /// while it is read: on a thread of its own, where there is a runtime.
+    pub fn open_packed(
+        &self,
+        folder: &dyn Directory,
+        name: &str,
+        level: Level,
+    ) -> io::Result<Source> {
+        let file = folder.open(name, false)?;
+        let is_away = !matches!(self.0, Way::InPlace);
+        Ok(Source {
+            path: folder.path().join(name),
+            len: Length::AtMost(Packer::len_max(file.len()?)),
+            content: Content::Packed {
+                file,
+                level,
+                is_away,
+            },
+        })
+    }
+
+    /// Waits for so long. Without a runtime only what is over at once comes to its end: there is
+    /// no clock to wait for.
+    pub(crate) async fn pause(&self, time: Duration) {
+        match &self.0 {
+            _ if time.is_zero() => {}
+            Way::Ring(_) | Way::Runtime => tokio::time::sleep(time).await,
+            Way::InPlace => std::future::pending().await,
+        }
     }
 
     /// Does long work away from the coordinator's thread, where there is a runtime for it.
@@ -114,8 +151,15 @@ impl FileIo {
 #[derive(Clone, Debug)]
 pub struct Source {
     path: PathBuf,
-    len: u64,
+    len: Length,
     content: Content,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Length {
+    Exact(u64),
+    /// It shows when all has been read.
+    AtMost(u64),
 }
 
 #[derive(Clone, Debug)]
@@ -123,6 +167,11 @@ enum Content {
     Ring(Arc<File>, mpsc::UnboundedSender<Job>),
     Folder(Arc<dyn DirFile>),
     Memory(Arc<[u8]>),
+    Packed {
+        file: Arc<dyn DirFile>,
+        level: Level,
+        is_away: bool,
+    },
 }
 
 impl Source {
@@ -131,7 +180,7 @@ impl Source {
         let content = content.into();
         Self {
             path: path.into(),
-            len: content.len() as u64,
+            len: Length::Exact(content.len() as u64),
             content: Content::Memory(content),
         }
     }
@@ -141,24 +190,40 @@ impl Source {
         &self.path
     }
 
-    /// Length in bytes.
-    pub fn len(&self) -> u64 {
-        self.len
+    /// Length in bytes; `None` where that shows only at the end.
+    pub fn exact_len(&self) -> Option<u64> {
+        match self.len {
+            Length::Exact(len) => Some(len),
+            Length::AtMost(_) => None,
+        }
     }
 
-    /// Whether there is no byte in it.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
+    /// Length in bytes, or a bound of it.
+    pub fn len_max(&self) -> u64 {
+        match self.len {
+            Length::Exact(len) | Length::AtMost(len) => len,
+        }
     }
 
     /// Reads on from offset `from`, in pieces of `chunk` bytes of which only the last is shorter.
     pub fn chunks(&self, from: u64, chunk: usize) -> Chunks {
         let span = Span {
             next: from,
-            end: self.len,
+            end: self.len_max(),
             chunk,
         };
         let reader = match &self.content {
+            Content::Packed {
+                file,
+                level,
+                is_away,
+            } => {
+                let packed = Packed::new(Arc::clone(file), *level, from, chunk);
+                match is_away {
+                    true => Reader::PackedAway(packed.on_a_thread()),
+                    false => Reader::Packed(packed.into()),
+                }
+            }
             Content::Memory(bytes) => Reader::Memory(Arc::clone(bytes)),
             Content::Folder(file) => Reader::Blocking(Arc::clone(file)),
             Content::Ring(file, jobs) => {
@@ -189,6 +254,8 @@ enum Reader {
     Memory(Arc<[u8]>),
     Blocking(Arc<dyn DirFile>),
     Ring(mpsc::Receiver<io::Result<Vec<u8>>>),
+    Packed(Box<Packed>),
+    PackedAway(PackedAway),
 }
 
 impl Chunks {
@@ -198,10 +265,16 @@ impl Chunks {
     ///
     /// Those of reading; a file that is shorter than it was when opened is `UnexpectedEof`.
     pub async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        match &mut self.reader {
+            Reader::Packed(packed) => return packed.next(),
+            Reader::PackedAway(packed) => return packed.next().await,
+            Reader::Memory(_) | Reader::Blocking(_) | Reader::Ring(_) => {}
+        }
         let Some((offset, len)) = self.span.advance() else {
             return Ok(None);
         };
         match &mut self.reader {
+            Reader::Packed(_) | Reader::PackedAway(_) => Ok(None),
             Reader::Memory(bytes) => {
                 let start = usize::try_from(offset).map_err(io::Error::other)?;
                 Ok(bytes.get(start..start + len).map(<[u8]>::to_vec))
@@ -299,7 +372,7 @@ mod tests {
         let file = io.open(&*folder, "file").unwrap();
         let memory = Source::from_bytes("memory", bytes.as_slice());
         for source in [&file, &memory] {
-            assert_eq!(source.len(), 10_000);
+            assert_eq!(source.exact_len(), Some(10_000));
             let chunks = collect(source, 0, 4096).await.unwrap();
             assert_eq!(
                 chunks.iter().map(Vec::len).collect::<Vec<_>>(),
@@ -310,6 +383,23 @@ mod tests {
             assert_eq!(rest, [[bytes[9_999]]]);
             assert!(collect(source, 10_000, 4096).await.unwrap().is_empty());
         }
+        let level = Level::MIN;
+        let packed = io.open_packed(&*folder, "file", level).unwrap();
+        assert_eq!(packed.exact_len(), None);
+        let whole = collect(&packed, 0, 1 << 20).await.unwrap().concat();
+        assert!(whole.len() < 10_000 && whole.len() as u64 <= packed.len_max());
+        for (from, chunk) in [(0, 64), (0, whole.len()), (100, 16), (whole.len(), 16)] {
+            let chunks = collect(&packed, from as u64, chunk).await.unwrap();
+            assert!(
+                chunks
+                    .iter()
+                    .rev()
+                    .skip(1)
+                    .all(|piece| piece.len() == chunk)
+            );
+            assert_eq!(chunks.concat(), whole[from..]);
+        }
+        drop(packed.chunks(0, 16));
         // more pieces than are read ahead, and a reader that stops early
         drop(file.chunks(0, 16));
         assert_eq!(collect(&file, 1, 16).await.unwrap().concat(), bytes[1..]);

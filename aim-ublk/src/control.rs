@@ -197,8 +197,9 @@ impl Device {
         matches!(Driver::open(), Ok(Some(driver)) if leftover::outlives_its_server(&driver, id))
     }
 
-    /// Leaves the device as it is. Those threads that serve it go on. Its requests wait from the moment on that this process ends,
-    /// or executes another program, until a successor takes it over.
+    /// Leaves the device as it is. Those threads that serve it go on. Its requests wait from the
+    /// moment on that this process ends, or executes another program, until a successor takes it
+    /// over.
     pub(crate) fn leave(self) {
         let Self {
             ctrl, dev, crew, ..

@@ -130,13 +130,12 @@ pub(crate) fn abandon(driver: &Driver, name: &str, waiting: &Waiting) -> Result<
 
 /// Whether the device has a disk, and can get another server.
 pub(crate) fn outlives_its_server(driver: &Driver, id: u32) -> bool {
-    match driver.info(id) {
-        Ok(Some(info)) => {
-            u32::from(info.state) != sys::UBLK_S_DEV_DEAD
-                && info.flags & u64::from(sys::UBLK_F_USER_RECOVERY) != 0
-        }
-        _ => false,
-    }
+    matches!(driver.info(id), Ok(Some(info)) if can_be_taken_over(&info))
+}
+
+fn can_be_taken_over(info: &sys::ublksrv_ctrl_dev_info) -> bool {
+    u32::from(info.state) != sys::UBLK_S_DEV_DEAD
+        && info.flags & u64::from(sys::UBLK_F_USER_RECOVERY) != 0
 }
 
 fn is_quiesced(driver: &Driver, id: u32) -> std::io::Result<bool> {
@@ -218,7 +217,26 @@ fn ids() -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::mark;
+    use super::{can_be_taken_over, mark, sys};
+
+    /// Whether a device whose queue failed is left to a successor, or cleared away.
+    #[test]
+    fn what_has_no_disk_or_dies_with_its_server_is_left_to_nobody() {
+        let recovers = sys::UBLK_F_USER_RECOVERY | sys::UBLK_F_USER_RECOVERY_REISSUE;
+        for (state, flags, is_left) in [
+            (sys::UBLK_S_DEV_LIVE, recovers, true),
+            (sys::UBLK_S_DEV_QUIESCED, recovers, true),
+            (sys::UBLK_S_DEV_DEAD, recovers, false),
+            (sys::UBLK_S_DEV_LIVE, 0, false),
+        ] {
+            let info = sys::ublksrv_ctrl_dev_info {
+                state: state as u16,
+                flags: flags.into(),
+                ..Default::default()
+            };
+            assert_eq!(can_be_taken_over(&info), is_left, "{state} {flags}");
+        }
+    }
 
     #[test]
     fn marks_differ_by_name_and_never_change() {

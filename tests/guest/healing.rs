@@ -1,12 +1,13 @@
-//! What the mirror lacks is copied: after a time without journal, and where it was damaged.
+//! What the mirror lacks is copied: at first, after a time without journal, where it was damaged.
 
 use std::path::Path;
+use std::process::{Child, Command};
 
 use serde_json::{Value, json};
 
 use crate::daemon::Daemon;
-use crate::machine::shell;
-use crate::pair::{Pair, journal_disk};
+use crate::machine::{Disks, shell};
+use crate::pair::{MOUNT, Pair, journal_disk, prepare};
 
 const MIB: u64 = 1 << 20;
 
@@ -19,6 +20,25 @@ fn write(disk: &Path, from: u64, count: u64) {
     ));
 }
 
+/// Small writes all over the device, until they are stopped.
+fn writing(device: &str) -> Child {
+    Command::new("fio")
+        // in one process, so that it is stopped by one signal
+        .args([
+            "--thread",
+            "--name=on",
+            "--filename",
+            device,
+            "--rw=randwrite",
+        ])
+        .args(["--bs=4k", "--direct=1", "--size=256m"])
+        .args(["--thinktime=100ms", "--thinktime_blocks=16"])
+        .args(["--time_based", "--runtime=600", "--minimal"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("fio starts")
+}
+
 /// Waits until a field of the volume's status is as wanted.
 fn wait_until(daemon: &Daemon, name: &str, is_it: impl Fn(&Value) -> bool) {
     let start = std::time::Instant::now();
@@ -29,6 +49,31 @@ fn wait_until(daemon: &Daemon, name: &str, is_it: impl Fn(&Value) -> bool) {
         }
         assert!(start.elapsed().as_secs() < 300, "`{name}` stays {value}");
     }
+}
+
+#[test]
+fn first_copy_of_a_disk_in_use() {
+    prepare();
+    let disks = Disks::of_this_machine();
+    let source = disks.source.display();
+    shell(&format!(
+        "mkfs.ext4 -q {source} 64M; mount {source} {MOUNT}
+         head -c 9M /dev/urandom > {MOUNT}/before; umount {MOUNT}"
+    ));
+    write(&disks.source, 300, 20);
+    // a part of it is there already
+    shell(&format!(
+        "dd if={source} of={} bs=1M count=20 oflag=direct conv=notrunc status=none",
+        disks.mirror.display()
+    ));
+    let pair = Pair::with_first_copy();
+    let mut writer = writing(&pair.device());
+    let (status, lines) = pair.source().json("sync data --timeout 600s");
+    assert_eq!(status, 0, "{lines:?}");
+    assert_eq!(lines.last().unwrap()["state"], "done");
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    pair.end();
 }
 
 #[test]
@@ -104,6 +149,9 @@ fn a_mirror_that_was_damaged_is_found_and_mended() {
     assert_eq!(last["mended_bytes"], 3 * MIB);
     assert_eq!(last["different_bytes"], 0);
     let (status, _) = pair.source().json("verify data --no-wait");
+    assert_eq!(status, 0);
+    // one more that is waited for: at the end nothing is left to be shipped
+    let (status, _) = pair.source().json("verify data --timeout 600s");
     assert_eq!(status, 0);
     pair.end();
 }

@@ -74,3 +74,59 @@ fn it_is_isolated_from_the_start_and_after_an_upgrade() {
     // the device is not in use any more: else this would not end
     pair.end();
 }
+
+/// Pages that the machine has looked at in order to free some.
+fn scanned_pages() -> u64 {
+    let counters = fs::read_to_string("/proc/vmstat").unwrap();
+    let scanned = ["pgscan_kswapd ", "pgscan_direct "].map(|name| {
+        let value = counters.lines().find_map(|line| line.strip_prefix(name));
+        value.expect(name).parse::<u64>().unwrap()
+    });
+    scanned.iter().sum()
+}
+
+/// One writer has little memory of its own, the other shares what the daemon has left.
+#[test]
+fn memory_full_of_dirty_pages_of_the_device_is_written_back() {
+    let pair = Pair::new();
+    let device = pair.device();
+    let pid = pair.source().pid();
+    // As a service has it: where nothing else helps, somebody else is killed.
+    fs::write(format!("/proc/{pid}/oom_score_adj"), "-1000").unwrap();
+    shell(&format!(
+        "mkfs.ext4 -q {device}; mount {device} {MOUNT}
+         mkdir -p /run/cgroup
+         mountpoint -q /run/cgroup || mount -t cgroup2 none /run/cgroup
+         # with both, a writer at its limit waits for its own dirty pages
+         echo '+memory +io' > /run/cgroup/cgroup.subtree_control
+         mkdir -p /run/cgroup/tight
+         echo 48M > /run/cgroup/tight/memory.max
+         # half of either memory may be dirty
+         echo 50 > /proc/sys/vm/dirty_ratio; echo 40 > /proc/sys/vm/dirty_background_ratio
+         mkdir -p /run/ballast; mount -t tmpfs -o size=100% none /run/ballast
+         free=$(sed -n 's/^MemAvailable: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo)
+         head -c $(( (free - 160 * 1024) * 1024 )) /dev/zero > /run/ballast/taken"
+    ));
+    let before = scanned_pages();
+    let writer = |name: &str| {
+        format!("dd if=/dev/zero of={MOUNT}/{name} bs=1M count=120 conv=fsync status=none")
+    };
+    shell(&format!(
+        "(echo $BASHPID > /run/cgroup/tight/cgroup.procs; exec {}) &
+         {} &
+         wait -n; wait -n",
+        writer("tight"),
+        writer("wide"),
+    ));
+    let limits = fs::read_to_string("/run/cgroup/tight/memory.events").unwrap();
+    let after = scanned_pages();
+    shell(&format!(
+        "echo 20 > /proc/sys/vm/dirty_ratio; echo 10 > /proc/sys/vm/dirty_background_ratio
+         umount /run/ballast; rmdir /run/cgroup/tight; umount {MOUNT}"
+    ));
+    // it was tight, for both
+    let met = limits.lines().find_map(|line| line.strip_prefix("max "));
+    assert_ne!(met.unwrap(), "0", "{limits}");
+    assert!(after > before, "memory was never short");
+    pair.end();
+}

@@ -35,10 +35,19 @@ impl Pair {
     /// Call [`prepare`] before.
     pub(crate) fn with_target(target: &str) -> Self {
         // both are blank
-        Self::init(target, "--assume-identical")
+        Self::init(target, "--assume-identical", "")
     }
 
-    fn init(target: &str, how: &str) -> Self {
+    /// What the source's disk holds by now is copied first.
+    ///
+    /// Call [`prepare`] before.
+    pub(crate) fn with_first_copy() -> Self {
+        let mirror = Disks::of_this_machine().mirror;
+        let overwrite = format!("--overwrite {}", mirror.display());
+        Self::init(&folder_target(), "", &overwrite)
+    }
+
+    fn init(target: &str, how: &str, how_mirror: &str) -> Self {
         let disks = Disks::of_this_machine();
         let volume = format!(
             "run_dir = \"/run/aim-source\"\nstate_dir = \"{STATE}\"\n[volume.data]\ndevice = \"{}\"\n\
@@ -52,7 +61,7 @@ impl Pair {
         );
         for (path, text, how) in [
             (source_config(), volume, how),
-            (mirror_config(), mirror, ""),
+            (mirror_config(), mirror, how_mirror),
         ] {
             fs::write(&path, text).expect("the configuration is written");
             let (program, path) = (variable("AIM_TEST_PROGRAM"), path.display());

@@ -4,6 +4,8 @@ use std::fs;
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal};
+
 use crate::machine::shell;
 use crate::pair::{MOUNT, Pair, mirror_folder, prepare};
 
@@ -48,13 +50,31 @@ impl Sshd {
         }
         Self(child)
     }
+
+    /// The servers of open connections, which are its children.
+    fn sessions(&self) -> Vec<Pid> {
+        let parent = self.0.id().to_string();
+        let entries = fs::read_dir("/proc").expect("/proc");
+        let numbers = entries.flatten().filter_map(|entry| {
+            let number: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            // behind the name, which may hold anything: state, parent
+            let (_, fields) = stat.rsplit_once(") ")?;
+            (fields.split(' ').nth(1)? == parent).then_some(number)
+        });
+        numbers.filter_map(Pid::from_raw).collect()
+    }
 }
 
 impl Drop for Sshd {
     fn drop(&mut self) {
-        // The listener and the servers of open connections, which are its children.
-        shell(&format!("busybox pkill -9 -P {} || true", self.0.id()));
+        // they lose their parent with it
+        let sessions = self.sessions();
         let _ = self.0.kill();
+        for session in sessions {
+            // it may have ended by itself
+            let _ = rustix::process::kill_process(session, Signal::KILL);
+        }
         let _ = self.0.wait();
     }
 }

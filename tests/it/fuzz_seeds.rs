@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use aim_tests::Rng;
 use aim_tests::chain_fuzz::{Chains, verify_any_chain};
 use aim_tests::file_fuzz::{Readings, read_any_file};
+use aim_tests::packed_fuzz::{Unpackings, unpack_any_file};
 use aim_tests::replay_fuzz::replay_any_files;
 
 /// Every seed of a target.
@@ -64,6 +65,30 @@ fn altered_files_are_believed_only_where_they_are_right() {
         all.recovered += readings.recovered;
     }
     assert!(all.parsed > 200 && all.verified > 50, "{all:?}");
+}
+
+#[test]
+fn altered_packed_files_are_believed_only_where_they_are_right() {
+    let seeds = seeds("packed");
+    for (path, seed) in &seeds {
+        let unpackings = unpack_any_file(seed);
+        assert!(unpackings.unpacked > 0, "{} is no seed", path.display());
+    }
+    let mut all = Unpackings::default();
+    let mut rng = Rng::new(2);
+    for round in 0..2000 {
+        let mut bytes = seeds[round % seeds.len()].1.clone();
+        for _ in 0..=rng.below(3) {
+            // where the structures are, more often than elsewhere
+            let end = [bytes.len(), 90][rng.below(2) as usize].min(bytes.len());
+            let place = rng.below(end as u64) as usize;
+            bytes[place] = [0, 1, 2, 0xff, rng.below(256) as u8][rng.below(5) as usize];
+        }
+        let unpackings = unpack_any_file(&bytes);
+        all.opened += unpackings.opened;
+        all.unpacked += unpackings.unpacked;
+    }
+    assert!(all.opened > 200 && all.unpacked > 50, "{all:?}");
 }
 
 #[test]

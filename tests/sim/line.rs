@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 
 use aim_remote::file_io::Source;
 use aim_remote::transport::{
@@ -116,6 +117,23 @@ impl Line {
         }
     }
 
+    /// Lets others go first, now and then.
+    async fn lag(&self) {
+        let mut turns = match self.state.mended.load(Ordering::Relaxed) {
+            true => 0,
+            false => self.rng().below(4),
+        };
+        std::future::poll_fn(|context| {
+            if turns == 0 {
+                return Poll::Ready(());
+            }
+            turns -= 1;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Leaves a part of the file there, as a line does that is cut in the middle.
     async fn put_part(&self, name: &Name, source: &Source) -> io::Result<()> {
         let folder = self.files.folder(Path::new(ROOT).join(name.folder()));
@@ -124,7 +142,7 @@ impl Line {
             Ok(file) => file,
             Err(_) => folder.create(&part)?,
         };
-        let kept = file.len()?.min(source.len());
+        let kept = file.len()?.min(source.len_max());
         let mut chunks = source.chunks(kept, PIECE);
         let Some(piece) = chunks.next().await? else {
             return Ok(());
@@ -156,6 +174,7 @@ impl Transport for Line {
         source: &Source,
         progress: &Progress,
     ) -> Result<Put, TransportError> {
+        self.lag().await;
         match self.chance()? {
             Break::Never => self.far.put(name, source, progress).await,
             Break::Before => Err(lost()),
@@ -185,10 +204,24 @@ impl Transport for Line {
 ///
 /// If it waits for something else: then the run would depend on more than its seed.
 pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(woken.clone());
+    let mut context = Context::from_waker(&waker);
     let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(done) => done,
-        std::task::Poll::Pending => panic!("a step waits for something outside of the simulator"),
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(done) => return done,
+            Poll::Pending if woken.0.swap(false, Ordering::Relaxed) => {}
+            Poll::Pending => panic!("a step waits for something outside of the simulator"),
+        }
+    }
+}
+
+/// Whether a future that waits wants to go on.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -137,6 +137,8 @@ fn setup(rng: &mut Rng) -> Setup {
             false => OnFull::Track,
         },
         compares: rng.chance(2),
+        files_at_once: 1 + rng.below(4) as usize,
+        packs: rng.chance(3),
     }
 }
 

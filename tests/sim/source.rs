@@ -1,5 +1,6 @@
 //! The source host: its disks, its journal, and the daemon that captures and ships.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,11 @@ use aim_core::cursor::Standing;
 use aim_core::fs::Directory;
 use aim_core::identity::VolumeIdentity;
 use aim_core::journal::{FileName, Recovered, recover};
+use aim_core::packed::Level;
 use aim_core::spool::{SourceSpool, SpoolError};
 use aim_core::units::{ByteLen, Lsn};
 use aim_remote::file_io::FileIo;
-use aim_remote::ship::{MaxLag, Next, Retention, Rounds, Target};
+use aim_remote::ship::{LineOptions, MaxLag, Next, Retention, Rounds, Target};
 use aim_tests::{MemFileSystem, Power, Rng, Sabotage};
 
 use crate::clock::SimClock;
@@ -49,6 +51,7 @@ pub(crate) struct Source {
     config: CaptureConfig,
     clock: SimClock,
     line: Line,
+    line_options: LineOptions,
     daemon: Option<Daemon>,
     /// What it means when the power goes at the step that was chosen.
     pub(crate) stop: Option<Stop>,
@@ -80,6 +83,10 @@ pub(crate) struct Setup {
     /// Bytes that journal files may take.
     pub(crate) room: Option<u64>,
     pub(crate) on_full: OnFull,
+    /// Files that are on their way at once.
+    pub(crate) files_at_once: usize,
+    /// Whether they are packed.
+    pub(crate) packs: bool,
 }
 
 impl Source {
@@ -135,6 +142,11 @@ impl Source {
             },
             clock,
             line,
+            line_options: LineOptions {
+                files: NonZeroUsize::new(setup.files_at_once).unwrap(),
+                compression: setup.packs.then_some(Level::MIN),
+                ..LineOptions::default()
+            },
             daemon: None,
             stop: None,
             trouble: None,
@@ -166,7 +178,8 @@ impl Source {
         let retention = Retention::open(spool, vec![target], &capture);
         let retention = retention.map_err(|error| error.to_string())?;
         self.daemon = Some(Daemon {
-            rounds: Rounds::to_target(retention.clone(), 0, self.line.clone()),
+            rounds: Rounds::to_target(retention.clone(), 0, self.line.clone())
+                .over(self.line_options.clone()),
             retention,
             capture,
             workers,
@@ -188,7 +201,8 @@ impl Source {
         daemon.is_some_and(|daemon| daemon.workers.step(worker))
     }
 
-    /// One round of shipping; a hasty one puts one file at most.
+    /// One round of shipping; a hasty one begins one file at most, and ends while files may be on
+    /// their way.
     pub(crate) fn ship(&mut self, hasty: bool) -> Option<Result<Next, String>> {
         let daemon = self.daemon.as_mut()?;
         let longest = match hasty {

@@ -16,10 +16,10 @@ pub(crate) fn act(world: &mut World) {
     let incoming = world.mirror.incoming();
     let Ok(names) = incoming.list() else { return };
     let kept = kept_files(world);
-    let mut arrived: Vec<FileName> = names
+    let mut arrived: Vec<Arrived> = names
         .iter()
-        .filter_map(|name| FileName::parse_sealed(name).ok())
-        .filter(|name| name.number >= kept.end)
+        .filter_map(|text| Arrived::of(text))
+        .filter(|arrived| arrived.name.number >= kept.end)
         .collect();
     arrived.sort_unstable();
     let kind = world.rng.below(11);
@@ -43,6 +43,29 @@ pub(crate) fn act(world: &mut World) {
     }
 }
 
+/// A file that arrived, in whichever form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Arrived {
+    name: FileName,
+    is_packed: bool,
+}
+
+impl Arrived {
+    fn of(text: &str) -> Option<Self> {
+        let sealed = FileName::parse_sealed(text).map(|name| (name, false));
+        let known = sealed.or_else(|_| FileName::parse_packed(text).map(|name| (name, true)));
+        let (name, is_packed) = known.ok()?;
+        Some(Self { name, is_packed })
+    }
+
+    fn text(self) -> String {
+        match self.is_packed {
+            false => self.name.sealed(),
+            true => self.name.packed(),
+        }
+    }
+}
+
 /// Files that were received and not applied. They are the mirror's own affair: the source may have
 /// deleted them, so whoever alters one has taken the only copy.
 fn kept_files(world: &World) -> Range<FileNumber> {
@@ -56,10 +79,10 @@ fn kept_files(world: &World) -> Range<FileNumber> {
 fn alter(
     world: &mut World,
     incoming: &dyn Directory,
-    name: FileName,
+    arrived: Arrived,
     kind: u64,
 ) -> io::Result<Option<String>> {
-    let text = name.sealed();
+    let (name, text) = (arrived.name, arrived.text());
     let mut bytes = incoming.read_small(&text, 1 << 30)?;
     let rng = &mut world.rng;
     if bytes.is_empty() {
@@ -84,7 +107,11 @@ fn alter(
             if kept_files(world).contains(&number) {
                 return Ok(None);
             }
-            incoming.rename(&text, incoming, &other.sealed())?;
+            let other = Arrived {
+                name: other,
+                ..arrived
+            };
+            incoming.rename(&text, incoming, &other.text())?;
             format!("file {} is now called {number}", name.number)
         }
         _ => {

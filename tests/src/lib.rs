@@ -17,6 +17,7 @@ pub mod device_suite;
 pub mod file_fuzz;
 pub mod forge;
 mod mem_directory;
+pub mod packed_fuzz;
 mod power;
 pub mod replay_fuzz;
 mod rng;

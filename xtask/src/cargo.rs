@@ -67,6 +67,20 @@ pub(crate) fn build_binaries(name: &str) -> Result<PathBuf> {
     )
 }
 
+/// Builds the example `name` of `package` as it would be used, and returns its path.
+pub(crate) fn build_example(package: &str, name: &str) -> Result<PathBuf> {
+    let words = [
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        package,
+        "--example",
+        name,
+    ];
+    executable(&words, name, Purpose::Program)
+}
+
 /// Builds the test program `name`, which plain `cargo test` leaves out.
 pub(crate) fn build_tests(name: &str) -> Result<PathBuf> {
     let words = [

@@ -1,5 +1,6 @@
-//! The commands that people and CI call: `cargo xtask vm | test | sim | powercut | fuzz | demo | setup`.
+//! The commands that people and CI call: `cargo xtask vm | test | sim | powercut | fuzz | bench | demo | setup`.
 
+mod bench;
 mod cargo;
 mod demo;
 mod fuzz;
@@ -44,6 +45,8 @@ enum Task {
     Test(test::Options),
     /// Runs the fuzz targets, each for its share of the time
     Fuzz(fuzz::Options),
+    /// Measures how fast it is, beside others that do the job
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Vm(options) => vm::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Bench(options) => bench::run(&options),
     };
     match outcome {
         Ok(outcome) => outcome.into(),

@@ -2,6 +2,7 @@
 
 mod abandon;
 mod config_check;
+mod doctor;
 mod init;
 mod journal;
 mod run;
@@ -14,6 +15,7 @@ mod watch;
 
 pub(crate) use abandon::abandon;
 pub(crate) use config_check::config_check;
+pub(crate) use doctor::doctor;
 pub(crate) use init::init;
 pub(crate) use journal::journal;
 pub(crate) use run::run;

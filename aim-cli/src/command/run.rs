@@ -6,11 +6,13 @@ use std::sync::mpsc::{self, Receiver};
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::signal_name;
 
 use super::config_check::checked;
 use crate::args::{ConfigArgs, Output};
 use crate::daemon::{
-    Answers, Control, Handover, Program, Request, RunLock, Service, isolate, notify,
+    Answers, Control, EndAsked, Handover, Orphans, Program, Request, RunLock, Service, isolate,
+    notify, signals,
 };
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
@@ -26,13 +28,15 @@ pub(crate) fn run(args: &ConfigArgs, out: &Output) -> Outcome {
     let config = checked.warned();
     let program = Program::of_this_process()
         .map_err(|error| Problem::new("can't tell how this program was started").io(&error))?;
+    let orphans = Orphans::find();
     // before files are opened and threads started
     isolate(&config)?;
-    let signals = listen()?;
+    orphans.reap();
+    let (signals, end_asked) = listen()?;
     let _lock = RunLock::take(&config.run_dir)?;
     let daemon = Daemon {
         service: Service::start(&config)?,
-        handover: Arc::new(Handover::new(program, &config)),
+        handover: Arc::new(Handover::new(program, &config, end_asked)),
     };
     let control = Control::start(config.socket(), daemon.clone())?;
     tracing::info!(
@@ -104,16 +108,20 @@ impl Answers for Daemon {
 const LAST_SIGNAL: usize = 3;
 
 /// Signals that ask for something, on a channel.
-fn listen() -> Outcome<Receiver<i32>> {
+fn listen() -> Outcome<(Receiver<i32>, EndAsked)> {
     let failed = |error: &std::io::Error| Problem::new("can't listen for signals").io(error);
-    let mut signals =
-        Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR2]).map_err(|error| failed(&error))?;
+    // known before anybody hears of the signal
+    let end_asked = EndAsked::listen().map_err(|error| failed(&error))?;
+    let mut signals = Signals::new(signals::SIGNALS).map_err(|error| failed(&error))?;
+    // whoever has executed this program may have kept them for it
+    signals::release().map_err(|error| failed(&error))?;
     let (sender, receiver) = mpsc::channel();
     std::thread::Builder::new()
         .name("aim-signals".to_owned())
         .spawn(move || {
             let mut count = 0;
             for signal in signals.forever() {
+                tracing::info!(signal = signal_name(signal), "a signal has come");
                 count += usize::from(matches!(signal, SIGTERM | SIGINT));
                 if count >= LAST_SIGNAL {
                     tracing::error!(
@@ -128,5 +136,5 @@ fn listen() -> Outcome<Receiver<i32>> {
             }
         })
         .map_err(|error| failed(&error))?;
-    Ok(receiver)
+    Ok((receiver, end_asked))
 }

@@ -42,8 +42,15 @@ fn refuse(problems: Vec<Problem>) -> Outcome<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+    use std::path::PathBuf;
+
+    use aim_core::packed::Level;
+    use aim_remote::ship::LineOptions;
+    use aim_remote::transport::Bandwidth;
+
     use super::*;
-    use crate::config::OnJournalFull;
+    use crate::config::{Key, Login, OnJournalFull};
 
     fn problems(text: &str) -> String {
         let temp = tempfile::tempdir().unwrap();
@@ -100,6 +107,32 @@ known_hosts = "/etc/aim/known_hosts"
         assert_eq!(rates, (Some(20 << 20), Some(1 << 20)));
         let week = std::time::Duration::from_secs(7 * 86_400);
         assert_eq!(volume.verify_every, Some(week));
+    }
+
+    #[test]
+    fn a_line_is_as_it_is_given() {
+        let line = |more: &str| {
+            let temp = tempfile::tempdir().unwrap();
+            let path = temp.path().join("aim.toml");
+            std::fs::write(&path, format!("{GOOD}{more}")).unwrap();
+            load(&path).unwrap().volumes["data"].targets[0].line.clone()
+        };
+        let default = line("");
+        assert_eq!(default.options, LineOptions::default());
+        assert_eq!(line("compression = \"off\"\n"), default);
+        let given = line("channels = 3\ncompression = 5\nbandwidth = \"20MB\"\n");
+        assert_eq!((given.channels.get(), given.options.files.get()), (3, 6));
+        let given = given.options;
+        assert_eq!(given.compression, Level::new(5));
+        let rate = NonZeroU64::new(20_000_000).unwrap();
+        assert_eq!(given.bandwidth, Bandwidth::always(rate));
+        let by_hours = line(
+            "bandwidth = [{ from = \"08:00\", to = \"18:00\", rate = \"2MB\" }, \
+             { from = \"02:00\", to = \"03:00\", rate = \"none\" }, { rate = \"20MB\" }]\n",
+        );
+        let at = |text: &str| by_hours.options.bandwidth.at(text.parse().unwrap());
+        assert_eq!(at("12:00"), NonZeroU64::new(2_000_000));
+        assert_eq!((at("02:30"), at("18:00")), (None, Some(rate)));
     }
 
     #[test]
@@ -187,6 +220,32 @@ known_hosts = "/etc/aim/known_hosts"
                 "request_bytes = \"5000B\"",
                 "`request_bytes` is 5000 bytes, must be a multiple",
             ),
+            ("channels = 0", "`channels` is 0, must be from 1 to 64"),
+            (
+                "compression = 20",
+                "expected \"off\" or a level from 1 to 19",
+            ),
+            ("compression = \"fast\"", "\"fast\", expected \"off\""),
+            (
+                "bandwidth = \"1kB\"",
+                "`bandwidth` is 1000 B, must be from 64 KiB",
+            ),
+            (
+                "bandwidth = \"fast\"",
+                "`fast` does not begin with a whole number",
+            ),
+            (
+                "bandwidth = [{ from = \"08:00\", rate = \"1MB\" }]",
+                "`bandwidth`: `from` and `to` go together",
+            ),
+            (
+                "bandwidth = [{ from = \"8\", to = \"9\", rate = \"1MB\" }]",
+                "`8` is not a time of day",
+            ),
+            (
+                "bandwidth = [{ form = \"08:00\", rate = \"1MB\" }]",
+                "unknown field `form`",
+            ),
             ("staging_bytes = \"1KiB\"", "`staging_bytes` is 1 KiB"),
         ] {
             let shown = problems(&format!("{GOOD}{line}\n"));
@@ -246,11 +305,29 @@ known_hosts = "/etc/aim/known_hosts"
         );
         let two = targets(&with_targets(
             "[volume.data.targets.near]\nurl = \"/srv/near\"\n\
+             bandwidth = \"1MB\"\n\
              [volume.data.targets.far]\nurl = \"ssh://aim@far/srv\"\nkey = \"/k\"\n\
+             key_passphrase_file = \"/p\"\nchannels = 2\ncompression = 3\n\
              known_hosts = \"/h\"\nmax_lag_time = \"2h\"\n",
         ));
         assert_eq!((two[0].0.as_str(), two[1].0.as_str()), ("far", "near"));
         assert!(two[0].1.starts_with("ssh://aim@far") && two[1].1 == "/srv/near");
+        let config = load(&path).unwrap();
+        let [far, near] = &config.volumes["data"].targets[..] else {
+            panic!()
+        };
+        assert_eq!(far.line.options.compression, Level::new(3));
+        assert_eq!(far.line.channels.get(), 2);
+        assert_eq!(near.line.options.compression, None);
+        let rate = NonZeroU64::new(1_000_000).unwrap();
+        assert_eq!(near.line.options.bandwidth, Bandwidth::always(rate));
+        let Some(Login::BuiltIn { key, .. }) = &far.login else {
+            panic!()
+        };
+        let passphrase = Some(PathBuf::from("/p"));
+        let path = PathBuf::from("/k");
+        assert_eq!(*key, Key::File { path, passphrase });
+        assert_eq!(near.login, None);
         let age = std::time::Duration::from_secs(7200);
         assert_eq!((two[0].2.age, two[1].2.age), (Some(age), None));
     }
@@ -267,6 +344,19 @@ known_hosts = "/etc/aim/known_hosts"
             (
                 with_targets(&format!("max_lag_bytes = \"1GiB\"\n{near}")),
                 "`max_lag_bytes` stands beside `targets`",
+            ),
+            (
+                with_targets(&format!("ssh_program = \"/usr/bin/ssh\"\n{near}")),
+                "`ssh_program` stands beside `targets`",
+            ),
+            (
+                with_targets(&format!("bandwidth = \"1MB\"\n{near}")),
+                "`bandwidth` stands beside `targets`",
+            ),
+            (
+                with_targets(&format!("{near}ssh_config = \"/c\"\n")),
+                "`ssh_config` has no meaning for a target that is a directory \
+                 ([volume.data.targets.near]",
             ),
             (
                 with_targets(&format!(
@@ -302,6 +392,88 @@ known_hosts = "/etc/aim/known_hosts"
             let shown = problems(&text);
             assert!(shown.contains(expected), "{expected}: {shown}");
         }
+    }
+
+    #[test]
+    fn each_way_to_log_in_has_its_keys() {
+        let login = |lines: &str| {
+            let temp = tempfile::tempdir().unwrap();
+            let path = temp.path().join("aim.toml");
+            let old = "key = \"/etc/aim/key\"\nknown_hosts = \"/etc/aim/known_hosts\"\n";
+            let text = GOOD.replace(old, lines);
+            std::fs::write(&path, &text).unwrap();
+            match load(&path) {
+                Ok(config) => config.volumes["data"].targets[0].login.clone().unwrap(),
+                Err(_) => panic!("{}", problems(&text)),
+            }
+        };
+        let file = |passphrase: Option<&str>| Key::File {
+            path: "/k".into(),
+            passphrase: passphrase.map(Into::into),
+        };
+        let agent = |socket: Option<&str>| Key::Agent {
+            socket: socket.map(Into::into),
+        };
+        for (lines, expected) in [
+            ("key = \"/k\"\n", file(None)),
+            (
+                "key = \"/k\"\nkey_passphrase_file = \"/p\"\n",
+                file(Some("/p")),
+            ),
+            ("key = \"agent\"\n", agent(None)),
+            (
+                "key = \"agent\"\nagent_socket = \"/s\"\n",
+                agent(Some("/s")),
+            ),
+        ] {
+            let known_hosts = "/h".into();
+            let key = expected;
+            let expected = Login::BuiltIn { key, known_hosts };
+            assert_eq!(login(&format!("{lines}known_hosts = \"/h\"\n")), expected);
+        }
+        for (lines, config) in [
+            ("ssh_program = \"/usr/bin/ssh\"\n", None),
+            (
+                "ssh_program = \"/usr/bin/ssh\"\nssh_config = \"/c\"\n",
+                Some("/c".into()),
+            ),
+        ] {
+            let path = "/usr/bin/ssh".into();
+            assert_eq!(login(lines), Login::Program { path, config });
+        }
+    }
+
+    #[test]
+    fn keys_of_another_way_to_log_in_are_refused() {
+        for (line, expected) in [
+            (
+                "key_passphrase_file = \"p\"",
+                "`key_passphrase_file` is `p`, must be an absolute",
+            ),
+            (
+                "agent_socket = \"/s\"",
+                "`agent_socket` has no meaning without `key = \"agent\"`",
+            ),
+            (
+                "ssh_config = \"/c\"",
+                "`ssh_config` has no meaning without `ssh_program`",
+            ),
+            (
+                "ssh_program = \"/usr/bin/ssh\"",
+                "`key` has no meaning with `ssh_program`",
+            ),
+            (
+                "ssh_program = \"/usr/bin/ssh\"",
+                "`known_hosts` has no meaning with `ssh_program`",
+            ),
+        ] {
+            let shown = problems(&format!("{GOOD}{line}\n"));
+            assert!(shown.contains(expected), "{line}: {shown}");
+        }
+        let agent = GOOD.replace("/etc/aim/key\"", "agent\"\nkey_passphrase_file = \"/p\"");
+        let shown = problems(&agent);
+        let expected = "`key_passphrase_file` has no meaning with `key = \"agent\"`";
+        assert!(shown.contains(expected), "{shown}");
     }
 
     #[test]

@@ -6,7 +6,9 @@
 
 mod apart;
 mod fields;
+mod line;
 mod load;
+mod login;
 mod parse;
 mod quantity;
 mod raw;
@@ -20,5 +22,5 @@ pub(crate) use load::{DEFAULT_PATH, load};
 pub(crate) use quantity::{Size, Span};
 pub(crate) use target::Target;
 pub(crate) use typed::{
-    Config, Entry, Key, MirrorConfig, OnJournalFull, TargetConfig, VolumeConfig,
+    Config, Entry, Key, Login, MirrorConfig, OnJournalFull, TargetConfig, VolumeConfig,
 };

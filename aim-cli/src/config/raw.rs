@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::line::{RawBandwidth, RawCompression};
 use super::quantity::{Size, Span};
 use super::typed::OnJournalFull;
 use crate::logging::LogFormat;
@@ -25,7 +26,14 @@ pub(super) struct RawVolume {
     pub(super) journal: Option<PathBuf>,
     pub(super) target: Option<String>,
     pub(super) key: Option<String>,
+    pub(super) key_passphrase_file: Option<PathBuf>,
+    pub(super) agent_socket: Option<PathBuf>,
     pub(super) known_hosts: Option<PathBuf>,
+    pub(super) ssh_program: Option<PathBuf>,
+    pub(super) ssh_config: Option<PathBuf>,
+    pub(super) channels: Option<u16>,
+    pub(super) compression: Option<RawCompression>,
+    pub(super) bandwidth: Option<RawBandwidth>,
     pub(super) max_lag_bytes: Option<Size>,
     pub(super) max_lag_time: Option<Span>,
     pub(super) targets: Option<BTreeMap<String, RawTarget>>,
@@ -48,7 +56,14 @@ pub(super) struct RawVolume {
 pub(super) struct RawTarget {
     pub(super) url: Option<String>,
     pub(super) key: Option<String>,
+    pub(super) key_passphrase_file: Option<PathBuf>,
+    pub(super) agent_socket: Option<PathBuf>,
     pub(super) known_hosts: Option<PathBuf>,
+    pub(super) ssh_program: Option<PathBuf>,
+    pub(super) ssh_config: Option<PathBuf>,
+    pub(super) channels: Option<u16>,
+    pub(super) compression: Option<RawCompression>,
+    pub(super) bandwidth: Option<RawBandwidth>,
     pub(super) max_lag_bytes: Option<Size>,
     pub(super) max_lag_time: Option<Span>,
 }
@@ -59,7 +74,14 @@ impl RawTarget {
         let keys = [
             ("url", self.url.is_some()),
             ("key", self.key.is_some()),
+            ("key_passphrase_file", self.key_passphrase_file.is_some()),
+            ("agent_socket", self.agent_socket.is_some()),
             ("known_hosts", self.known_hosts.is_some()),
+            ("ssh_program", self.ssh_program.is_some()),
+            ("ssh_config", self.ssh_config.is_some()),
+            ("channels", self.channels.is_some()),
+            ("compression", self.compression.is_some()),
+            ("bandwidth", self.bandwidth.is_some()),
             ("max_lag_bytes", self.max_lag_bytes.is_some()),
             ("max_lag_time", self.max_lag_time.is_some()),
         ];

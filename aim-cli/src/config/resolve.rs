@@ -11,7 +11,7 @@ use super::parse::Tables;
 use super::quantity::{Size, Span};
 use super::raw::{RawMirror, RawTarget, RawVolume};
 use super::target::Target;
-use super::typed::{Config, Key, Login, MirrorConfig, VolumeConfig};
+use super::typed::{Config, MirrorConfig, VolumeConfig};
 use crate::failure::Problem;
 
 const RUN_DIR: &str = "/run/aim";
@@ -28,7 +28,7 @@ const SEAL_AFTER: RangeInclusive<Span> =
 const JOURNAL_BYTES: RangeInclusive<u64> = (4 << 20)..=(1 << 50);
 /// The journal must hold at least so many full files, or capture would pause all the time.
 const JOURNAL_FILES: u64 = 4;
-const RATE: RangeInclusive<u64> = (64 << 10)..=(1 << 40);
+pub(super) const RATE: RangeInclusive<u64> = (64 << 10)..=(1 << 40);
 const VERIFY_EVERY: RangeInclusive<Span> =
     Span(Duration::from_secs(60))..=Span(Duration::from_secs(366 * 86_400));
 const NAME_MAX: usize = 32;
@@ -95,7 +95,14 @@ impl Check<'_> {
         let only = RawTarget {
             url: raw.target,
             key: raw.key,
+            key_passphrase_file: raw.key_passphrase_file,
+            agent_socket: raw.agent_socket,
             known_hosts: raw.known_hosts,
+            ssh_program: raw.ssh_program,
+            ssh_config: raw.ssh_config,
+            channels: raw.channels,
+            compression: raw.compression,
+            bandwidth: raw.bandwidth,
             max_lag_bytes: raw.max_lag_bytes,
             max_lag_time: raw.max_lag_time,
         };
@@ -190,33 +197,7 @@ impl Check<'_> {
         Target::Directory(PathBuf::new())
     }
 
-    pub(super) fn login(
-        &mut self,
-        target: &Target,
-        key: Option<String>,
-        known_hosts: Option<PathBuf>,
-    ) -> Option<Login> {
-        if let Target::Directory(_) = target {
-            for (name, given) in [
-                ("key", key.is_some()),
-                ("known_hosts", known_hosts.is_some()),
-            ] {
-                if given {
-                    let what = format!("`{name}` has no meaning for a target that is a directory");
-                    self.wrong(what);
-                }
-            }
-            return None;
-        }
-        let key = match key.as_deref() {
-            Some("agent") => Key::Agent,
-            other => Key::File(self.absolute("key", other.map(PathBuf::from))),
-        };
-        let known_hosts = self.absolute("known_hosts", known_hosts);
-        Some(Login { key, known_hosts })
-    }
-
-    fn absolute(&mut self, key: &str, path: Option<PathBuf>) -> PathBuf {
+    pub(super) fn absolute(&mut self, key: &str, path: Option<PathBuf>) -> PathBuf {
         let Some(path) = path else {
             self.missing(key);
             return PathBuf::new();
@@ -228,7 +209,7 @@ impl Check<'_> {
         path
     }
 
-    fn count(&mut self, key: &str, value: u16, range: RangeInclusive<u16>) -> u16 {
+    pub(super) fn count(&mut self, key: &str, value: u16, range: RangeInclusive<u16>) -> u16 {
         self.bounded(key, value, range)
     }
 
@@ -250,7 +231,7 @@ impl Check<'_> {
         value
     }
 
-    fn missing(&mut self, key: &str) {
+    pub(super) fn missing(&mut self, key: &str) {
         self.wrong(format!("`{key}` is missing"));
     }
 

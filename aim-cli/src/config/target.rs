@@ -19,8 +19,8 @@ pub(crate) struct SshTarget {
     pub(crate) user: String,
     /// Name or address.
     pub(crate) host: String,
-    /// 22 unless given.
-    pub(crate) port: u16,
+    /// `None`: 22, or what the configuration of the ssh program says.
+    pub(crate) port: Option<u16>,
     /// Absolute, as the SFTP server shows it (in a chroot: from there).
     pub(crate) path: String,
 }
@@ -70,13 +70,14 @@ fn ssh(text: &str, rest: &str) -> Result<SshTarget, InvalidTarget> {
         return Err(InvalidTarget::Password(shown));
     }
     let (host, port) = host_and_port(place);
-    if host.is_empty() {
+    // none begins with a dash, and programs would take it for an option
+    if host.is_empty() || host.starts_with('-') {
         return Err(InvalidTarget::Host(text.to_owned()));
     }
     let port = match port {
-        None => 22,
+        None => None,
         Some(port) => match port.parse() {
-            Ok(number) if number != 0 => number,
+            Ok(number) if number != 0 => Some(number),
             _ => {
                 return Err(InvalidTarget::Port {
                     text: text.to_owned(),
@@ -122,11 +123,11 @@ impl fmt::Display for SshTarget {
         } else {
             ("", "")
         };
-        write!(
-            f,
-            "ssh://{}@{open}{}{close}:{}{}",
-            self.user, self.host, self.port, self.path
-        )
+        write!(f, "ssh://{}@{open}{}{close}", self.user, self.host)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(&self.path)
     }
 }
 
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn ssh_targets_read_back() {
         for (text, shown) in [
-            ("ssh://aim@mirror/srv/aim", "ssh://aim@mirror:22/srv/aim"),
+            ("ssh://aim@mirror/srv/aim", "ssh://aim@mirror/srv/aim"),
             ("ssh://aim@mirror:2222/m", "ssh://aim@mirror:2222/m"),
             ("ssh://aim@[fd00::1]:99/m", "ssh://aim@[fd00::1]:99/m"),
         ] {
@@ -151,6 +152,7 @@ mod tests {
         assert!(error("mirror:/srv").contains("neither"));
         assert!(error("ssh://mirror/srv").contains("no user"));
         assert!(error("ssh://aim@:22/srv").contains("no host"));
+        assert!(error("ssh://aim@-oProxyCommand=x/srv").contains("no host"));
         assert!(error("ssh://aim@mirror:0/srv").contains("`0` is not a port"));
         assert!(error("ssh://aim@mirror").contains("no directory"));
         let password = error("ssh://aim:secret@mirror/srv");

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use aim_core::cursor::TARGETS_MAX;
 use aim_remote::ship::MaxLag;
 
+use super::line::RawLine;
+use super::login::RawLogin;
 use super::quantity::{Size, Span};
 use super::raw::RawTarget;
 use super::resolve::Check;
@@ -60,8 +62,22 @@ impl Check<'_> {
         let age = raw
             .max_lag_time
             .map(|given| self.bounded("max_lag_time", given, LAG_TIME).0);
+        let login = RawLogin {
+            key: raw.key,
+            key_passphrase_file: raw.key_passphrase_file,
+            agent_socket: raw.agent_socket,
+            known_hosts: raw.known_hosts,
+            ssh_program: raw.ssh_program,
+            ssh_config: raw.ssh_config,
+        };
+        let line = RawLine {
+            channels: raw.channels,
+            compression: raw.compression,
+            bandwidth: raw.bandwidth,
+        };
         TargetConfig {
-            login: self.login(&target, raw.key, raw.known_hosts),
+            login: self.login(&target, login),
+            line: self.line(&target, line),
             name: name.to_owned(),
             target,
             max_lag: MaxLag { bytes, age },

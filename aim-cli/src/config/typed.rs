@@ -1,10 +1,11 @@
 //! The configuration as the program uses it: every value known and in range.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aim_remote::ship::MaxLag;
+use aim_remote::ship::{LineOptions, MaxLag};
 use serde::Deserialize;
 
 use super::spelling;
@@ -78,8 +79,19 @@ pub(crate) struct TargetConfig {
     pub(crate) target: Target,
     /// How to log in there; always present for an SSH target.
     pub(crate) login: Option<Login>,
+    /// How files go there.
+    pub(crate) line: LineConfig,
     /// How far behind it may be before it is left to a resync.
     pub(crate) max_lag: MaxLag,
+}
+
+/// How files go to a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LineConfig {
+    /// Channels for files, over ssh.
+    pub(crate) channels: NonZeroUsize,
+    /// For the shipper.
+    pub(crate) options: LineOptions,
 }
 
 /// What happens to writers while the journal has no room.
@@ -95,20 +107,38 @@ pub(crate) enum OnJournalFull {
 
 /// How to prove who we are, and who the other host is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Login {
-    /// Our key.
-    pub(crate) key: Key,
-    /// The host keys that are accepted.
-    pub(crate) known_hosts: PathBuf,
+pub(crate) enum Login {
+    /// With the SSH client that is built in.
+    BuiltIn {
+        /// Our key.
+        key: Key,
+        /// The host keys that are accepted.
+        known_hosts: PathBuf,
+    },
+    /// With the user's own `ssh`, whose configuration says how.
+    Program {
+        /// The program file.
+        path: PathBuf,
+        /// Its configuration; `None`: where it looks by itself.
+        config: Option<PathBuf>,
+    },
 }
 
 /// Where the private key is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// In the agent that `SSH_AUTH_SOCK` names.
-    Agent,
-    /// In a file without a passphrase.
-    File(PathBuf),
+    /// In an agent.
+    Agent {
+        /// Its socket; `None`: the one that `SSH_AUTH_SOCK` names.
+        socket: Option<PathBuf>,
+    },
+    /// In a file.
+    File {
+        /// The private key.
+        path: PathBuf,
+        /// The file with its passphrase, where it has one.
+        passphrase: Option<PathBuf>,
+    },
 }
 
 /// A disk that arriving journal files are applied to: `[mirror.NAME]`.

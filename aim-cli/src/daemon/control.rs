@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -32,10 +33,12 @@ pub(crate) trait Answers: Send + Sync + 'static {
     fn hand_over(&self) -> Failure;
 }
 
-/// Answers on the socket, on a thread of its own, until it is dropped.
+/// Answers on the socket, on a thread of its own, until it is dropped: whoever is being answered
+/// then is answered first.
 #[derive(Debug)]
 pub(crate) struct Control {
     path: PathBuf,
+    answering: Arc<Mutex<()>>,
 }
 
 impl Control {
@@ -46,18 +49,21 @@ impl Control {
                 .at(path.display())
                 .io(&error)
         })?;
-        let started = std::thread::Builder::new()
-            .name("aim-control".to_owned())
-            .spawn(move || {
+        let answering = Arc::new(Mutex::new(()));
+        let started = std::thread::Builder::new().name("aim-control".to_owned());
+        let started = started.spawn({
+            let answering = Arc::clone(&answering);
+            move || {
                 for stream in listener.incoming() {
-                    let served = stream.and_then(|stream| serve(&stream, &answers));
+                    let served = stream.and_then(|stream| serve(&stream, &answers, &answering));
                     if let Err(error) = served {
                         tracing::debug!(%error, "a control connection ended early");
                     }
                 }
-            });
+            }
+        });
         match started {
-            Ok(_) => Ok(Self { path }),
+            Ok(_) => Ok(Self { path, answering }),
             Err(error) => Err(Problem::new("can't start a thread").io(&error)),
         }
     }
@@ -67,7 +73,13 @@ impl Drop for Control {
     fn drop(&mut self) {
         // a leftover is removed at the next start
         let _ = std::fs::remove_file(&self.path);
+        // a connection that ends without an answer says that everything was handed over
+        drop(lock(&self.answering));
     }
+}
+
+fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn listen(path: &Path) -> io::Result<UnixListener> {
@@ -80,11 +92,12 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn serve(stream: &UnixStream, answers: &dyn Answers) -> io::Result<()> {
+fn serve(stream: &UnixStream, answers: &dyn Answers, answering: &Mutex<()>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
+    let _answering = lock(answering);
     let answer = match serde_json::from_str(&line) {
         // otherwise the connection ends with this program
         Ok(Request::Upgrade) => answers.hand_over().to_json(),
@@ -187,6 +200,8 @@ fn converse(path: &Path, request: &Request, patience: Duration) -> io::Result<St
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::super::report::{DaemonReport, State, VolumeReport};
     use super::*;
 
@@ -256,5 +271,55 @@ mod tests {
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.contains("unknown variant `dance`"), "{answer}");
         assert_eq!(ask(&path), Ok(Some(Report::default())));
+    }
+
+    /// Answers once it may.
+    struct Slow {
+        asked: mpsc::SyncSender<()>,
+        may: Mutex<mpsc::Receiver<()>>,
+        order: mpsc::Sender<&'static str>,
+    }
+
+    impl Answers for Slow {
+        fn answer(&self, _: &Request) -> Result<Value, String> {
+            self.asked.send(()).unwrap();
+            self.may.lock().unwrap().recv().unwrap();
+            self.order.send("answered").unwrap();
+            Err("not now".to_owned())
+        }
+
+        fn hand_over(&self) -> Failure {
+            Problem::new("never").exit(Exit::Failed)
+        }
+    }
+
+    #[test]
+    fn whoever_is_being_answered_is_answered_before_the_end() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("aim.sock");
+        let (asked, was_asked) = mpsc::sync_channel(0);
+        let (go, may) = mpsc::channel();
+        let (order, came) = mpsc::channel();
+        let slow = Slow {
+            asked,
+            may: Mutex::new(may),
+            order: order.clone(),
+        };
+        let control = Control::start(path.clone(), slow).unwrap();
+        std::thread::scope(|scope| {
+            let client = scope.spawn(|| ask(&path));
+            was_asked.recv().unwrap();
+            scope.spawn(move || {
+                drop(control);
+                order.send("ended").unwrap();
+            });
+            while path.exists() {
+                std::thread::yield_now();
+            }
+            go.send(()).unwrap();
+            assert_eq!(came.recv(), Ok("answered"));
+            assert_eq!(came.recv(), Ok("ended"));
+            assert!(client.join().unwrap().is_err());
+        });
     }
 }

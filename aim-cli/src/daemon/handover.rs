@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::notify;
 use super::program::Program;
+use super::signals::EndAsked;
+use super::{notify, signals};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
@@ -32,16 +33,18 @@ const RETRY: Duration = Duration::from_millis(10);
 pub(crate) struct Handover {
     program: Program,
     config: std::path::PathBuf,
+    end_asked: EndAsked,
     /// Whether it is too late; held while it is tried.
     closed: Mutex<bool>,
 }
 
 impl Handover {
-    /// Hands over to `program` with this configuration's file.
-    pub(crate) fn new(program: Program, config: &Config) -> Self {
+    /// Hands over to `program` with this configuration's file, unless that was asked to end.
+    pub(crate) fn new(program: Program, config: &Config, end_asked: EndAsked) -> Self {
         Self {
             program,
             config: config.path.clone(),
+            end_asked,
             closed: Mutex::new(false),
         }
     }
@@ -57,7 +60,7 @@ impl Handover {
     pub(crate) fn hand_over(&self, volumes: &[&str]) -> Failure {
         let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         if *closed {
-            return Problem::new("aim is stopping").exit(Exit::Busy);
+            return stopping();
         }
         // only a thread of its own can go back to where the program was started
         let failure = thread::scope(|scope| {
@@ -95,13 +98,21 @@ impl Handover {
             .hint("what uses the device would wait for ever: put it back, or stop aim instead")
             .exit(Exit::Usage));
         }
+        let cannot = |error: &std::io::Error| {
+            Problem::new("can't execute the program")
+                .at(self.program.path().display())
+                .io(error)
+        };
+        // this thread ends if it is not executed, and the others go on to hear of them
+        signals::hold().map_err(|error| cannot(&error))?;
+        if self.end_asked.is_true() {
+            return Err(stopping());
+        }
         tracing::info!(program = %self.program.path().display(), "handing over");
         notify::reloading();
         let error = self.program.execute();
         notify::ready();
-        Err(Problem::new("can't execute the program")
-            .at(self.program.path().display())
-            .io(&error))
+        Err(cannot(&error))
     }
 
     /// Has the new file check the configuration. Gives the volumes that it found.
@@ -127,7 +138,9 @@ impl Handover {
         };
         let [said, complaint] = [drain(child.stdout.take()), drain(child.stderr.take())];
         if !status.success() {
-            return Err(Failure::from_json(&complaint).unwrap_or_else(|| {
+            // there may be lines of a log besides
+            let failure = complaint.lines().rev().find_map(Failure::from_json);
+            return Err(failure.unwrap_or_else(|| {
                 let mut problem =
                     Problem::new(format!("the program ended with {status}")).at(&path);
                 problem.causes.extend(complaint.lines().map(str::to_owned));
@@ -142,6 +155,10 @@ impl Handover {
                 .exit(Exit::Failed)
         })
     }
+}
+
+fn stopping() -> Failure {
+    Problem::new("aim is stopping").exit(Exit::Busy)
 }
 
 /// What a check of the configuration prints.

@@ -7,6 +7,7 @@ mod lock;
 mod meter;
 mod mirror;
 pub(crate) mod notify;
+mod orphans;
 mod program;
 mod reminder;
 mod repair;
@@ -14,6 +15,7 @@ mod report;
 mod request;
 mod resync;
 mod serve;
+pub(crate) mod signals;
 mod start;
 mod targets;
 mod volume;
@@ -23,6 +25,7 @@ pub(crate) use handover::Handover;
 pub(crate) use isolation::isolate;
 pub(crate) use lock::RunLock;
 pub(crate) use mirror::difference_message;
+pub(crate) use orphans::Orphans;
 pub(crate) use program::Program;
 #[cfg(test)]
 pub(crate) use report::DaemonReport;
@@ -32,3 +35,4 @@ pub(crate) use report::{
 };
 pub(crate) use request::{Different, Range, Request, SyncAsked, VerifyAsked};
 pub(crate) use serve::Service;
+pub(crate) use signals::EndAsked;

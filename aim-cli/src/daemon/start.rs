@@ -215,3 +215,47 @@ fn device_failed(config: &VolumeConfig, error: &UblkError) -> Failure {
         .hint(hint)
         .exit(exit)
 }
+
+#[cfg(test)]
+mod tests {
+    use aim_core::capture::Initial;
+
+    use super::*;
+    use crate::config;
+
+    /// A restored or forgotten map would call extents clean that have changed since.
+    #[test]
+    fn only_the_extent_map_of_this_journal_is_taken() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |name: &str| temp.path().join(name);
+        let text = format!(
+            "state_dir = \"{0}/state\"\n[volume.data]\ndevice = \"{0}/disk\"\n\
+             journal = \"{0}/journal\"\ntarget = \"{0}/far\"\n",
+            temp.path().display()
+        );
+        std::fs::write(at("aim.toml"), text).unwrap();
+        let config = config::load(&at("aim.toml")).unwrap();
+        let volume = &config.volumes["data"];
+        let identity = VolumeIdentity::generate(ByteLen(1 << 20), 512);
+        let journal = HostDirectory::open_or_create(&volume.journal).unwrap();
+        let make_map = || state_folder::create(volume, &*journal, &identity, Initial::Identical);
+        make_map().unwrap();
+        SourceSpool::create(journal.clone(), &identity).unwrap();
+        spool(volume).unwrap();
+
+        let kept = at("kept");
+        std::fs::rename(&volume.state, &kept).unwrap();
+        assert_eq!(spool(volume).unwrap_err().exit, Exit::NotFound);
+        make_map().unwrap();
+        spool(volume).unwrap();
+        std::fs::remove_dir_all(&volume.state).unwrap();
+        std::fs::rename(&kept, &volume.state).unwrap();
+        assert_eq!(spool(volume).unwrap_err().exit, Exit::NotFound);
+        // one that was made, and not tied to the journal yet
+        make_map().unwrap();
+        for folder in [&volume.state, &volume.journal] {
+            std::fs::remove_file(folder.join(state_folder::MARK)).unwrap();
+        }
+        assert_eq!(spool(volume).unwrap_err().exit, Exit::NotFound);
+    }
+}

@@ -13,9 +13,9 @@ use aim_remote::transport::Transport;
 use super::meter::Meter;
 use super::report::TargetReport;
 use super::volume::lock;
-use crate::config::VolumeConfig;
+use crate::config::{TargetConfig, VolumeConfig};
 use crate::failure::{Outcome, Problem, one_line};
-use crate::far::{Line, line};
+use crate::far::{Line, line, told};
 use crate::state;
 
 /// How often it is looked whether a target is too far behind.
@@ -55,8 +55,8 @@ impl Targets {
         let mut lines = Vec::new();
         for (index, target) in config.targets.iter().enumerate() {
             let shipper = match line(target) {
-                Line::Local(transport) => ship(&retention, index, transport),
-                Line::Sftp(transport) => ship(&retention, index, transport),
+                Line::Local(transport) => ship(&retention, index, target, transport),
+                Line::Sftp(transport) => ship(&retention, index, target, transport),
             };
             let shipper = shipper.map_err(|error| {
                 Problem::new("can't start shipping")
@@ -114,7 +114,7 @@ impl Targets {
                 let shipping = line.shipper.status();
                 let standing = self.retention.status(index);
                 let asked = nothing_is_sealed || !shipping.shipped.is_start();
-                let trouble = shipping.trouble.as_ref().map(|trouble| trouble.message());
+                let trouble = shipping.trouble.as_ref().map(told);
                 let left = standing
                     .left_because
                     .filter(|_| standing.standing == Standing::Left);
@@ -157,8 +157,10 @@ impl Targets {
 fn ship(
     retention: &Arc<Retention>,
     index: usize,
+    config: &TargetConfig,
     transport: impl Transport,
 ) -> std::io::Result<Shipper> {
     let rounds = Rounds::to_target(retention.clone(), index, transport);
+    let rounds = rounds.over(config.line.options.clone());
     Shipper::go_round(rounds, ShipOptions::default())
 }

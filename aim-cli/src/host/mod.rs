@@ -8,7 +8,7 @@ mod placement;
 mod signature;
 
 pub(crate) use device::{DeviceFacts, inspect};
-pub(crate) use graph::{DiskGraph, store_of};
+pub(crate) use graph::{DiskGraph, Store, store_of};
 pub(crate) use mounted::mounted_on;
 pub(crate) use mounts::MountTable;
 pub(crate) use placement::{check as check_placement, warnings as placement_warnings};

@@ -9,6 +9,7 @@ const PAGES: &[&[&str]] = &[
     &["init"],
     &["run"],
     &["status"],
+    &["doctor"],
     &["upgrade"],
     &["abandon"],
     &["wait"],

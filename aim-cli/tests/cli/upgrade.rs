@@ -81,6 +81,13 @@ fn what_can_not_run_is_not_executed() {
     std::fs::write(&script, "#!/bin/sh\necho oh no >&2\nexit 5\n").unwrap();
     install(&script, &program);
     host.aim(&["upgrade"]).exits(1).says("oh no");
+    let refusal = r#"{"exit":"mismatch","problems":[{"what":"not this disk"}]}"#;
+    let text = format!("#!/bin/sh\necho a warning >&2\necho '{refusal}' >&2\nexit 5\n");
+    std::fs::write(&script, text).unwrap();
+    install(&script, &program);
+    host.aim(&["upgrade", "--json"])
+        .exits(14)
+        .says("\"what\":\"not this disk\"");
     std::fs::write(&script, "#!/bin/sh\necho hello\n").unwrap();
     install(&script, &program);
     host.aim(&["upgrade"]).exits(1).says("is it aim");
@@ -110,6 +117,52 @@ fn a_program_that_accepts_its_configuration_and_then_ends_is_missed() {
     assert_eq!(waiting.join().unwrap(), 7);
 }
 
+/// It would end a program that has no handlers yet, and leave its devices to nobody.
+#[test]
+fn a_signal_that_comes_before_the_first_lines_of_the_new_program_waits_for_them() {
+    let (host, program, mut daemon) = installed();
+    let script = host.path("script");
+    let aim = env!("CARGO_BIN_EXE_aim");
+    let text = format!("#!/bin/sh\n[ \"$1\" = run ] && kill -TERM $$\nexec {aim} \"$@\"\n");
+    std::fs::write(&script, text).unwrap();
+    install(&script, &program);
+    daemon.signal(Signal::HUP);
+    daemon.until("handing over");
+    daemon.until("stopping");
+    daemon.until("stopped");
+    assert_eq!(daemon.end(), 0);
+}
+
+/// The new program would not know of it.
+#[test]
+fn a_signal_to_stop_that_comes_while_the_new_file_is_looked_at_is_obeyed() {
+    let (host, program, mut daemon) = installed();
+    let [begun, go] = ["begun", "go"].map(|name| {
+        let pipe = host.path(name);
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        pipe
+    });
+    let script = host.path("script");
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = config ] || exit 7\necho >{}\ncat {}\necho '{{\"volumes\": []}}'\n",
+        begun.display(),
+        go.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    install(&script, &program);
+    std::thread::scope(|scope| {
+        let upgrade = scope.spawn(|| host.aim(&["upgrade", "--timeout", "60s"]));
+        std::fs::read(&begun).unwrap();
+        daemon.signal(Signal::TERM);
+        daemon.until("a signal has come");
+        std::fs::write(&go, "").unwrap();
+        upgrade.join().unwrap().exits(11).says("aim is stopping");
+    });
+    daemon.until("stopped");
+    assert_eq!(daemon.end(), 0);
+}
+
 #[test]
 fn left_is_as_well_as_stopped_without_devices() {
     let (host, _, daemon) = installed();
@@ -123,4 +176,26 @@ fn only_what_waits_can_be_abandoned() {
     aim(&["abandon", "no-such-volume"])
         .exits(10)
         .says("no device of this name waits");
+}
+
+#[test]
+fn what_the_program_before_has_started_is_reaped() {
+    let host = Host::new(&Series::new());
+    let script = host.path("before");
+    let pid = host.path("pid");
+    // as an upgrade does: the process has a child, and executes another program
+    let text = format!(
+        "#!/bin/sh\ntrue &\necho $! > {}\nexec {} \"$@\"\n",
+        pid.display(),
+        env!("CARGO_BIN_EXE_aim")
+    );
+    std::fs::write(host.path("text"), text).unwrap();
+    install(&host.path("text"), &script);
+    let daemon = Daemon::start_file(&host, &script);
+    let child = std::fs::read_to_string(pid).unwrap();
+    let child = Path::new("/proc").join(child.trim());
+    while child.exists() {
+        std::thread::yield_now();
+    }
+    assert_eq!(daemon.stop(), 0);
 }

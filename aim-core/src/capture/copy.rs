@@ -5,6 +5,7 @@ use super::extents::Extent;
 use super::gate::{Inserted, State};
 use crate::format::Kind;
 use crate::request::Request;
+use crate::signature::is_zero;
 use crate::units::{ByteLen, ByteOffset};
 
 /// An extent on its way into the series.
@@ -137,7 +138,7 @@ impl Caretaker {
         };
         let buffer = &mut landing.as_mut_slice()[..piece.len.get() as usize];
         disk.read_at(piece.offset, buffer)?;
-        Ok(buffer.iter().all(|byte| *byte == 0))
+        Ok(is_zero(buffer))
     }
 
     pub(super) fn insert_piece(

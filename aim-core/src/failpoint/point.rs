@@ -95,6 +95,12 @@ points! {
     /// A file that was received, or applied, is removed; others may follow.
     SpoolRemoved = "spool.removed",
 
+    /// An arrived file that was packed is unpacked under a temporary name, and not synced.
+    UnpackWritten = "unpack.written",
+    /// It is synced, and neither verified nor under its name.
+    UnpackSynced = "unpack.synced",
+    /// It has its name, and the folder is not synced; the packed one is there too.
+    UnpackRenamed = "unpack.renamed",
     /// An arrived file is verified, and not synced.
     ReceiveVerified = "receive.verified",
     /// The file is synced, its folder is not.

@@ -8,7 +8,8 @@ use crate::units::{Epoch, FileNumber, VolumeId};
 /// The name of a journal file. The texts of names sort like the names: by volume, epoch, number.
 ///
 /// A sealed file is called `VOLUME-EPOCH-NUMBER.aim` (32, 8 and 16 hexadecimal digits), an open
-/// one `….open`, one that is still arriving `….aim.part`.
+/// one `….open`, a sealed one that is [packed](crate::packed) `….aim.zst`. One that is still
+/// arriving has `.part` behind its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName {
     /// The volume.
@@ -19,7 +20,7 @@ pub struct FileName {
     pub number: FileNumber,
 }
 
-/// A text that is not the name of a sealed (or open) journal file.
+/// A text that is not the name of a sealed (or open, or packed) journal file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not the name of a journal file")]
 pub struct InvalidName(pub String);
@@ -35,6 +36,11 @@ impl FileName {
         format!("{}{SEALED}", self.stem())
     }
 
+    /// Name of the file where it is packed.
+    pub fn packed(&self) -> String {
+        format!("{}{PACKED}", self.stem())
+    }
+
     /// Name of the file at its destination while it is not whole there.
     pub fn partial(&self) -> String {
         format!("{}{SEALED}{PARTIAL}", self.stem())
@@ -48,6 +54,11 @@ impl FileName {
     /// Reads the name of a sealed file; the same as [`FromStr`].
     pub fn parse_sealed(text: &str) -> Result<Self, InvalidName> {
         Self::parse_with(text, SEALED)
+    }
+
+    /// Reads the name of a packed file.
+    pub fn parse_packed(text: &str) -> Result<Self, InvalidName> {
+        Self::parse_with(text, PACKED)
     }
 
     fn stem(&self) -> String {
@@ -89,6 +100,7 @@ impl FromStr for FileName {
 
 const SEALED: &str = ".aim";
 const OPEN: &str = ".open";
+const PACKED: &str = ".aim.zst";
 const PARTIAL: &str = ".part";
 
 #[cfg(test)]
@@ -114,11 +126,14 @@ mod tests {
         for pair in names.windows(2) {
             assert!(pair[0] < pair[1]);
             assert!(pair[0].sealed() < pair[1].sealed());
+            assert!(pair[0].packed() < pair[1].packed());
         }
         for name in names {
             assert_eq!(name.sealed().parse(), Ok(name));
             assert_eq!(name.to_string(), name.sealed());
             assert_eq!(FileName::parse_open(&name.open()), Ok(name));
+            assert_eq!(FileName::parse_packed(&name.packed()), Ok(name));
+            assert!(FileName::parse_packed(&name.sealed()).is_err());
         }
     }
 
@@ -133,6 +148,7 @@ mod tests {
             text.to_uppercase(),
             name(1, 0xab).partial(),
             name(1, 0xab).open(),
+            name(1, 0xab).packed(),
             format!("{stem}-0.aim"),
             format!("{stem}0.aim"),
             text.replace("-00000001-", "-1-"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::file::{Subject, decode, encode};
+use super::zero::{digest_of_zeroes, is_zero};
 use super::{Question, SignatureError};
 use crate::device::{BlockDevice, check_range};
 use crate::units::{Lsn, VolumeId};
@@ -21,6 +22,15 @@ pub struct BlockDigest(pub [u8; 16]);
 
 /// The digest of a block's bytes.
 pub fn block_digest(bytes: &[u8]) -> BlockDigest {
+    if is_zero(bytes)
+        && let Some(digest) = digest_of_zeroes(bytes.len())
+    {
+        return digest;
+    }
+    hashed(bytes)
+}
+
+pub(super) fn hashed(bytes: &[u8]) -> BlockDigest {
     let mut first = [0; 16];
     first.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
     BlockDigest(first)

@@ -18,10 +18,12 @@
 mod answer;
 mod file;
 mod question;
+mod zero;
 
 pub use answer::{Answer, BlockDigest, block_digest};
 pub use file::SignatureError;
 pub use question::{BlockRange, Question};
+pub(crate) use zero::is_zero;
 
 /// Longest file of either kind.
 pub const FILE_BYTES_MAX: usize = 4 << 20;

@@ -6,6 +6,7 @@ use super::{Listing, SpoolError};
 use crate::cursor::Position;
 use crate::failpoint::{Failpoint, reach};
 use crate::fs::Directory;
+use crate::journal::FileName;
 use crate::state_file::StateFile;
 use crate::units::VolumeId;
 
@@ -56,7 +57,8 @@ pub(super) fn subfolder(
     opened.map_err(SpoolError::io(root.path().join(name)))
 }
 
-/// Removes the sealed files of a volume, in the position's epoch, up to and with the position's.
+/// Removes the sealed files of a volume, in the position's epoch, up to and with the position's,
+/// in whichever form. Returns how many there were.
 ///
 /// Not durable: what comes back in a crash is removed another time.
 pub(super) fn remove_up_to(
@@ -64,16 +66,26 @@ pub(super) fn remove_up_to(
     volume: VolumeId,
     position: Position,
 ) -> Result<u64, SpoolError> {
+    let listing = Listing::read(folder)?;
+    let is_past = |name: FileName| {
+        let ours = name.volume == volume && name.epoch == position.epoch;
+        ours && name.number <= position.file
+    };
+    let sealed = listing
+        .files
+        .iter()
+        .map(|file| (file.name, file.name.sealed()));
+    let packed = listing
+        .packed
+        .iter()
+        .map(|file| (file.name, file.name.packed()));
+    let past = sealed.chain(packed).filter(|(name, _)| is_past(*name));
     let mut removed = 0;
-    for file in Listing::read(folder)?.files {
-        let ours = file.name.volume == volume && file.name.epoch == position.epoch;
-        if ours && file.name.number <= position.file {
-            let name = file.name.sealed();
-            let done = folder.remove(&name);
-            let done = done.and_then(|()| reach(Failpoint::SpoolRemoved));
-            done.map_err(SpoolError::io(folder.path().join(name)))?;
-            removed += 1;
-        }
+    for (_, text) in past {
+        let done = folder.remove(&text);
+        let done = done.and_then(|()| reach(Failpoint::SpoolRemoved));
+        done.map_err(SpoolError::io(folder.path().join(text)))?;
+        removed += 1;
     }
     Ok(removed)
 }

@@ -20,6 +20,8 @@ pub struct WaitingFile {
 pub struct Listing {
     /// Sealed journal files in series order. Only their names have been looked at.
     pub files: Vec<WaitingFile>,
+    /// Packed ones, likewise. A file may be there in both forms.
+    pub packed: Vec<WaitingFile>,
     /// Names of other files, in no order: nothing of ours, except what is not whole yet, which
     /// is in neither list.
     pub strangers: Vec<String>,
@@ -33,21 +35,25 @@ impl Listing {
             if is_unfinished(&text) {
                 continue;
             }
-            let Ok(name) = FileName::parse_sealed(&text) else {
+            let sealed = FileName::parse_sealed(&text).map(|name| (name, &mut listing.files));
+            let known = sealed
+                .or_else(|_| FileName::parse_packed(&text).map(|name| (name, &mut listing.packed)));
+            let Ok((name, list)) = known else {
                 listing.strangers.push(text);
                 continue;
             };
             match folder.open(&text, false).and_then(|file| file.len()) {
-                Ok(bytes) => listing.files.push(WaitingFile { name, bytes }),
+                Ok(bytes) => list.push(WaitingFile { name, bytes }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(SpoolError::io(folder.path().join(text))(error)),
             }
         }
         listing.files.sort_unstable_by_key(|file| file.name);
+        listing.packed.sort_unstable_by_key(|file| file.name);
         Ok(listing)
     }
 
-    /// Bytes of all journal files together.
+    /// Bytes of all journal files together, without those that are packed.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }

@@ -76,15 +76,24 @@ fn files_are_listed_in_series_order_and_leftovers_are_not() {
         9,
     );
     put(&**spool.outgoing_folder(), "x.tmp", 9);
+    for number in [0x20, 3] {
+        let name = name(&identity, 1, number).packed();
+        put(&**spool.outgoing_folder(), &name, 5);
+    }
     put(&**spool.outgoing_folder(), "README", 9);
     let listing = spool.outgoing().unwrap();
     let numbers: Vec<u64> = listing.files.iter().map(|f| f.name.number.get()).collect();
     assert_eq!(numbers, [2, 0x10, 300]);
     assert_eq!(listing.bytes(), 60);
     assert_eq!(listing.oldest().unwrap().bytes, 20);
+    let packed: Vec<u64> = (listing.packed.iter())
+        .map(|file| file.name.number.get())
+        .collect();
+    assert_eq!(packed, [3, 0x20]);
     assert_eq!(listing.strangers, ["README"]);
-    assert_eq!(spool.remove_received(position(0x10)).unwrap(), 2);
-    assert_eq!(spool.outgoing().unwrap().files.len(), 1);
+    assert_eq!(spool.remove_received(position(0x10)).unwrap(), 3);
+    let left = spool.outgoing().unwrap();
+    assert_eq!((left.files.len(), left.packed.len()), (1, 1));
 }
 
 #[test]

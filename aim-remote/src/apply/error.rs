@@ -53,6 +53,14 @@ pub enum ApplyError {
         /// What the file system said.
         source: ReadError,
     },
+    /// A file that arrived packed can't be unpacked for now.
+    #[error("{name} can't be unpacked: {source}")]
+    Unpacking {
+        /// The file.
+        name: FileName,
+        /// What the file system said.
+        source: std::io::Error,
+    },
     /// A file that arrived whole can't be made durable.
     #[error("{name} can't be made durable: {source}")]
     Undurable {

@@ -30,6 +30,7 @@ mod replay;
 mod status;
 mod steps;
 mod suspect;
+mod unpack;
 
 pub use applier::{Applier, ApplyOptions};
 pub use error::ApplyError;

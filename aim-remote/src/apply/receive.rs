@@ -69,11 +69,11 @@ impl Mirror {
                 self.suspect(name, "its name is not that of a journal file")?;
             }
         }
-        for file in &listing.files {
+        for arrived in in_order(&listing) {
             if self.arrived.is_stopped() {
                 break;
             }
-            self.consider(file)?;
+            self.consider(arrived)?;
         }
         self.step_over(&listing)?;
         self.note_waiting()
@@ -85,7 +85,7 @@ impl Mirror {
         let cursor = self.cursor.get();
         let identity = self.spool.identity();
         let next = cursor.received.file.next();
-        let later = listing.files.iter().filter(|file| {
+        let later = in_order(listing).filter(|file| {
             (file.name.volume, file.name.epoch) == (identity.id, identity.epoch)
                 && file.name.number >= next
         });
@@ -97,52 +97,88 @@ impl Mirror {
         if !is_missing || can_apply {
             return Ok(());
         }
-        let mut later = later.skip_while(|file| !self.begins_baseline(file.name));
-        if let Some(base) = later.next() {
-            self.take_up(base.name, cursor.received)?;
-            later.try_for_each(|file| self.consider(file))?;
+        let mut later = later.skip_while(|file| !self.begins_baseline(file));
+        let Some(base) = later.next() else {
+            return Ok(());
+        };
+        let missing = FileName {
+            number: next,
+            ..base.name
+        };
+        if self.is_there(missing) {
+            // it came before the baseline, and while the folder was listed
+            self.arrived.hint();
+            return Ok(());
         }
-        Ok(())
+        self.take_up(base, cursor.received)?;
+        later.try_for_each(|file| self.consider(file))
     }
 
-    /// Whether a file claims to begin with a baseline; what is not whole does not.
-    fn begins_baseline(&self, name: FileName) -> bool {
+    /// Whether a file claims to begin with a baseline; what is not whole does not, unless it is
+    /// packed.
+    fn begins_baseline(&self, arrived: &Arrived) -> bool {
+        let name = arrived.name;
+        if arrived.is_packed {
+            let header = self.packed_header(name);
+            return header.is_some_and(|header| header.begins_baseline());
+        }
         let opened = self.spool.incoming_folder().open(&name.sealed(), false);
         let parsed = opened.ok().map(ParsedFile::open);
         matches!(parsed, Some(Ok(file)) if file.name() == name && file.header().begins_baseline())
     }
 
+    /// Whether a file lies in `incoming/`, or it can't be told.
+    fn is_there(&self, name: FileName) -> bool {
+        let folder = self.spool.incoming_folder();
+        let is_there = |text: String| match folder.open(&text, false) {
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+            Ok(_) => true,
+        };
+        is_there(name.sealed()) || is_there(name.packed())
+    }
+
     /// Receives a file if it is the one that comes next.
-    fn consider(&self, file: &WaitingFile) -> Result<(), ApplyError> {
+    fn consider(&self, arrived: Arrived) -> Result<(), ApplyError> {
         let identity = self.spool.identity();
-        let name = file.name;
+        let (name, text) = (arrived.name, arrived.text());
         if name.volume != identity.id {
             let reason = format!("it is of volume {}, not of {}", name.volume, identity.id);
-            return self.set_aside(&name.sealed(), &reason);
+            return self.set_aside(&text, &reason);
         }
         if name.epoch != identity.epoch {
             let reason = format!("it is of epoch {}, not of {}", name.epoch, identity.epoch);
-            return self.set_aside(&name.sealed(), &reason);
+            return self.set_aside(&text, &reason);
         }
         let before = self.cursor.get().received;
         // earlier ones are applied, or wait for that; later ones wait for this one
         match name.number == before.file.next() {
-            true => self.take_up(name, before),
+            true => self.take_up(arrived, before),
             false => Ok(()),
         }
     }
 
     /// Receives a file behind `before`, if it is right.
-    fn take_up(&self, name: FileName, before: Position) -> Result<(), ApplyError> {
-        let verified = match self.open(name) {
+    fn take_up(&self, arrived: Arrived, before: Position) -> Result<(), ApplyError> {
+        let (name, text) = (arrived.name, arrived.text());
+        let opened = match arrived.is_packed {
+            false => self.open(name, &text),
+            true => self.unpack(name),
+        };
+        let verified = match opened {
             Ok(verified) => verified,
-            Err(Unfit::Damaged(reason)) => return self.suspect(&name.sealed(), &reason),
-            Err(Unfit::Misnamed(reason)) => return self.set_aside(&name.sealed(), &reason),
+            Err(Unfit::Damaged(reason)) => return self.suspect(&text, &reason),
+            Err(Unfit::Misnamed(reason)) => return self.set_aside(&text, &reason),
             Err(Unfit::Gone) => return Ok(()),
             Err(Unfit::Failed(error)) => return Err(error),
         };
         if let Err(reason) = self.fits(&verified, before) {
-            return self.set_aside(&name.sealed(), &reason);
+            if arrived.is_packed {
+                self.remove_unpacked(name);
+            }
+            return self.set_aside(&text, &reason);
+        }
+        if arrived.is_packed {
+            self.take_unpacked(name)?;
         }
         pass(Failpoint::ReceiveVerified, name)?;
         if !self.make_durable(name)? {
@@ -162,12 +198,15 @@ impl Mirror {
         let stored = stored.map_err(ApplyError::Cursor)?;
         pass(Failpoint::ReceiveCursor, name)?;
         match name.number == before.file.next() {
-            true => tracing::debug!(file = %name, "received"),
+            true => tracing::debug!(file = text, "received"),
             false => tracing::warn!(
-                file = %name,
+                file = text,
                 %before,
                 "files before it are missing: it begins with a baseline, which makes up for them"
             ),
+        }
+        if arrived.is_packed {
+            self.remove_packed(name)?;
         }
         let is_alone = stored.base == FileNumber(0) && !before.is_in_group();
         if is_alone && !position.is_in_group() {
@@ -211,9 +250,10 @@ impl Mirror {
         }
     }
 
-    /// Opens an arrived file and checks every byte of it.
-    fn open(&self, name: FileName) -> Result<VerifiedFile, Unfit> {
-        let file = match self.spool.incoming_folder().open(&name.sealed(), false) {
+    /// Opens a file that lies in `incoming/` as `text`, and checks every byte of it, and that it is
+    /// `name`.
+    pub(super) fn open(&self, name: FileName, text: &str) -> Result<VerifiedFile, Unfit> {
+        let file = match self.spool.incoming_folder().open(text, false) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Unfit::Gone),
             Err(source) => {
@@ -279,7 +319,9 @@ impl Mirror {
 
     fn forget_suspects(&self, listing: &Listing) {
         let files = listing.files.iter().map(|file| file.name.sealed());
-        let names: HashSet<String> = files.chain(listing.strangers.iter().cloned()).collect();
+        let packed = listing.packed.iter().map(|file| file.name.packed());
+        let strangers = listing.strangers.iter().cloned();
+        let names: HashSet<String> = files.chain(packed).chain(strangers).collect();
         self.lock_suspects().retain(|name| names.contains(name));
         self.shared.lock().unfinished = None;
     }
@@ -306,12 +348,12 @@ impl Mirror {
         let listing = self.spool.incoming()?;
         let cursor = self.cursor.get();
         let identity = self.spool.identity();
-        let waiting: Vec<_> = (listing.files.iter())
+        let waiting: Vec<Arrived> = in_order(&listing)
             .filter(|file| file.name.volume == identity.id && file.name.epoch == identity.epoch)
             .filter(|file| file.name.number > cursor.applied.file)
             .collect();
         let next = cursor.received.file.next();
-        let is_ahead = |file: &&&WaitingFile| file.name.number >= next;
+        let is_ahead = |file: &&Arrived| file.name.number >= next;
         let first_ahead = waiting.iter().find(is_ahead);
         let mut status = self.shared.lock();
         status.waiting_files = waiting.len() as u64;
@@ -323,9 +365,45 @@ impl Mirror {
     }
 }
 
+/// A file in `incoming/` that looks like one of ours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived {
+    pub(super) name: FileName,
+    pub(super) bytes: u64,
+    pub(super) is_packed: bool,
+}
+
+impl Arrived {
+    fn text(&self) -> String {
+        match self.is_packed {
+            false => self.name.sealed(),
+            true => self.name.packed(),
+        }
+    }
+}
+
+/// The files in the order of their series. A packed one counts only where there is no other of
+/// its name.
+fn in_order(listing: &Listing) -> impl Iterator<Item = Arrived> + use<> {
+    let arrived = |is_packed| {
+        move |file: &WaitingFile| Arrived {
+            name: file.name,
+            bytes: file.bytes,
+            is_packed,
+        }
+    };
+    let plain = listing.files.iter().map(arrived(false));
+    let mut all: Vec<Arrived> = plain
+        .chain(listing.packed.iter().map(arrived(true)))
+        .collect();
+    all.sort_by_key(|file| (file.name, file.is_packed));
+    all.dedup_by_key(|file| file.name);
+    all.into_iter()
+}
+
 /// Why an arrived file is not used.
 #[derive(Debug)]
-enum Unfit {
+pub(super) enum Unfit {
     /// Its bytes are wrong.
     Damaged(String),
     /// It is whole, and another one than its name says.

@@ -14,9 +14,28 @@ use crate::transport::TransportError;
 /// Read requests that are in flight at once.
 const READS_IN_FLIGHT: usize = 32;
 
-/// Bytes from the start in which the open far file, of `len` bytes, is the same as the source.
+/// What a far file has in common with the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Common {
+    /// Bytes from the start in which they are the same.
+    pub(super) bytes: u64,
+    /// Whether these are all that the source has.
+    pub(super) is_all: bool,
+}
+
+impl Common {
+    /// All `bytes` of the source.
+    pub(super) fn all(bytes: u64) -> Self {
+        Self {
+            bytes,
+            is_all: true,
+        }
+    }
+}
+
+/// What the open far file, of `len` bytes, has in common with the source.
 ///
-/// They are read back and compared: nothing less tells a far host that lost power, and with it
+/// It is read back and compared: nothing less tells a far host that lost power, and with it
 /// part of what it had acknowledged, from one that did not.
 pub(super) async fn common_prefix(
     session: &Session,
@@ -24,8 +43,8 @@ pub(super) async fn common_prefix(
     handle: &str,
     len: u64,
     source: &Source,
-) -> Result<u64, TransportError> {
-    let len = len.min(source.len());
+) -> Result<Common, TransportError> {
+    let len = source.exact_len().map_or(len, |own| own.min(len));
     let mut reads = Reads {
         session,
         handle,
@@ -47,18 +66,24 @@ pub(super) async fn common_prefix(
             }
         };
         let theirs = session.ask(path, "reading back a file", answer).await?;
-        let Some(mut ours) = next_chunk(&mut chunks, source).await? else {
-            break;
+        let Some(ours) = next_chunk(&mut chunks, source).await? else {
+            return Ok(Common::all(same));
         };
-        ours.truncate(usize::try_from(len - same).unwrap_or(usize::MAX));
         let equal = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
         same += equal as u64;
         // a short answer ends the search too: what follows is simply sent again
         if equal < ours.len() {
-            break;
+            return Ok(Common {
+                bytes: same,
+                is_all: false,
+            });
         }
     }
-    Ok(same)
+    let is_all = next_chunk(&mut chunks, source).await?.is_none();
+    Ok(Common {
+        bytes: same,
+        is_all,
+    })
 }
 
 /// Reads ahead, in order.

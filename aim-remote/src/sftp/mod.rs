@@ -5,7 +5,8 @@
 mod compare;
 mod failure;
 mod session;
+mod survey;
 mod upload;
 
 pub(crate) use session::Session;
-pub(crate) use upload::put;
+pub(crate) use upload::{WRITES_MAX, put};

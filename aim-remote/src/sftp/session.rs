@@ -42,10 +42,13 @@ pub(crate) struct Session {
     pub(super) progress_timeout: Duration,
     /// Bytes of one read or write request.
     pub(super) piece: usize,
+    /// What the server says it can do, by name.
+    pub(super) extensions: Vec<String>,
 }
 
 impl Session {
-    /// Starts SFTP on a byte stream to `host` (its name is for messages).
+    /// Starts SFTP on a byte stream to `host` (its name is for messages). The first answer may
+    /// take `start_timeout`, each later one `progress_timeout`.
     ///
     /// # Errors
     ///
@@ -53,6 +56,7 @@ impl Session {
     pub(crate) async fn start(
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         host: &str,
+        start_timeout: Duration,
         progress_timeout: Duration,
     ) -> Result<Self, TransportError> {
         let config = Config {
@@ -61,7 +65,7 @@ impl Session {
             ..Config::default()
         };
         let mut raw = RawSftpSession::new_with_config(stream, config);
-        let version = within(host, progress_timeout, "starting SFTP", raw.init())
+        let version = within(host, start_timeout, "starting SFTP", raw.init())
             .await?
             .map_err(|error| failure(host, host.to_owned(), &error))?;
         for (extension, need) in [
@@ -76,6 +80,8 @@ impl Session {
                 });
             }
         }
+        let mut extensions: Vec<String> = version.extensions.keys().cloned().collect();
+        extensions.sort();
         let mut piece = PIECE_BYTES_UNKNOWN;
         if version.extensions.contains_key(LIMITS) {
             let limits = within(host, progress_timeout, "asking for limits", raw.limits())
@@ -90,6 +96,7 @@ impl Session {
             host: host.to_owned(),
             progress_timeout,
             piece,
+            extensions,
         })
     }
 

@@ -11,33 +11,43 @@
 //! A stop before 5 leaves `NAME.part` for the next call to go on with; after 5, the next call
 //! ends at 1. Whoever reads the folder sees `NAME` only with all of its content.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use aim_core::failpoint::Failpoint;
 use russh_sftp::client::error::Error as SftpError;
 use russh_sftp::protocol::{FileAttributes, OpenFlags, Status};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::compare::{common_prefix, next_chunk};
+use super::compare::{Common, common_prefix, next_chunk};
 use super::session::{Session, parent, within};
 use crate::file_io::Source;
 use crate::transport::{PART, Progress, Put, TransportError, pass};
 
-/// Write requests that are in flight at once: with full pieces 16 MiB, enough for a long line.
+/// Write requests of one file that are in flight at once: with full pieces 16 MiB, enough for a
+/// long line on a server that takes as much.
 const WRITES_IN_FLIGHT: usize = 64;
 
-/// Stores `source` at `path`.
+/// Write requests of all files of a connection that are in flight at once: with full pieces
+/// 32 MiB of memory, and on eight channels twice what an OpenSSH server takes on each.
+pub(crate) const WRITES_MAX: usize = 128;
+
+type Writes = JoinSet<(u64, Result<Status, SftpError>)>;
+
+/// Stores `source` at `path`, taking a permit of `room` for each write that is in flight.
 pub(crate) async fn put(
     session: &Session,
+    room: &Arc<Semaphore>,
     path: &str,
     source: &Source,
     progress: &Progress,
 ) -> Result<Put, TransportError> {
-    if is_whole(session, path, source).await? {
-        progress.add_reused(source.len());
+    if let Some(len) = whole(session, path, source).await? {
+        progress.add_reused(len);
         return Ok(Put {
             sent: 0,
-            reused: source.len(),
+            reused: len,
         });
     }
     let part = format!("{path}{PART}");
@@ -45,12 +55,12 @@ pub(crate) async fn put(
     let opening = session
         .raw
         .open(part.as_str(), flags, FileAttributes::empty());
-    let needed = source.len();
+    let needed = source.len_max();
     let handle = session
         .ask_for_space(&part, needed, "creating a file", opening)
         .await?
         .handle;
-    let filled = fill(session, &part, &handle, source, progress).await;
+    let filled = fill(session, room, &part, &handle, source, progress).await;
     if matches!(&filled, Err(error) if error.breaks_connection()) {
         // the handle went with its connection
         return filled;
@@ -66,14 +76,20 @@ pub(crate) async fn put(
     Ok(put)
 }
 
-/// Whether the file is there already; if so, it is durable when this returns.
-async fn is_whole(session: &Session, path: &str, source: &Source) -> Result<bool, TransportError> {
+/// The length of the file if all of it is there already; it is durable then when this returns.
+async fn whole(
+    session: &Session,
+    path: &str,
+    source: &Source,
+) -> Result<Option<u64>, TransportError> {
     let Some(handle) = session.open_optional(path, OpenFlags::READ).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     let len = session.len(path, &handle).await?;
-    let whole =
-        len == source.len() && common_prefix(session, path, &handle, len, source).await? == len;
+    let whole = match source.exact_len() {
+        Some(own) if own != len => false,
+        _ => common_prefix(session, path, &handle, len, source).await? == Common::all(len),
+    };
     if whole {
         session.sync(path, &handle).await?;
     }
@@ -81,19 +97,21 @@ async fn is_whole(session: &Session, path: &str, source: &Source) -> Result<bool
     if whole {
         session.sync_folder(parent(path)).await?;
     }
-    Ok(whole)
+    Ok(whole.then_some(len))
 }
 
 /// Makes the open file the same as the source, and syncs it.
 async fn fill(
     session: &Session,
+    room: &Arc<Semaphore>,
     path: &str,
     handle: &str,
     source: &Source,
     progress: &Progress,
 ) -> Result<Put, TransportError> {
     let len = session.len(path, handle).await?;
-    let kept = common_prefix(session, path, handle, len, source).await?;
+    let common = common_prefix(session, path, handle, len, source).await?;
+    let kept = common.bytes;
     if kept < len {
         let cut = FileAttributes {
             size: Some(kept),
@@ -103,47 +121,67 @@ async fn fill(
         session.ask(path, "cutting a file", cutting).await?;
     }
     progress.add_reused(kept);
-    write_from(session, path, handle, kept, source, progress).await?;
+    let end = match common.is_all {
+        true => kept,
+        false => write_from(session, room, path, handle, kept, source, progress).await?,
+    };
     let len = session.len(path, handle).await?;
-    if len != source.len() {
+    if len != end {
         return Err(TransportError::Refused {
             place: path.to_owned(),
-            reason: format!("has {len} bytes after {} were written", source.len()),
+            reason: format!("has {len} bytes after {end} were written"),
         });
     }
     pass(Failpoint::PutWritten, path)?;
     session.sync(path, handle).await?;
     Ok(Put {
-        sent: source.len() - kept,
+        sent: end - kept,
         reused: kept,
     })
 }
 
+/// Writes what the source holds from `offset` on. Gives its length.
 async fn write_from(
     session: &Session,
+    room: &Arc<Semaphore>,
     path: &str,
     handle: &str,
     mut offset: u64,
     source: &Source,
     progress: &Progress,
-) -> Result<(), TransportError> {
+) -> Result<u64, TransportError> {
     let mut chunks = source.chunks(offset, session.piece);
-    let mut writes = JoinSet::new();
+    let mut writes = Writes::new();
     while let Some(chunk) = next_chunk(&mut chunks, source).await? {
-        if writes.len() >= WRITES_IN_FLIGHT {
-            let written = settle(session, path, &mut writes, source.len() - offset).await?;
-            progress.add_sent(written);
-        }
+        let (at, len) = (offset, chunk.len() as u64);
+        let rest = source.len_max().saturating_sub(offset);
+        let mut turn = pin!(async {
+            progress.admit(len).await;
+            Arc::clone(room).acquire_owned().await
+        });
+        let permit = loop {
+            let is_full = writes.len() >= WRITES_IN_FLIGHT;
+            tokio::select! {
+                biased;
+                permit = &mut turn, if !is_full => break permit,
+                written = settle(session, path, &mut writes, rest), if !writes.is_empty() => {
+                    progress.add_sent(written?);
+                }
+            }
+        };
         let raw = Arc::clone(&session.raw);
         let handle = handle.to_owned();
-        let (at, len) = (offset, chunk.len() as u64);
-        writes.spawn(async move { (len, raw.write(handle, at, chunk).await) });
+        writes.spawn(async move {
+            let written = raw.write(handle, at, chunk).await;
+            drop(permit);
+            (len, written)
+        });
         offset += len;
     }
     while !writes.is_empty() {
         progress.add_sent(settle(session, path, &mut writes, 0).await?);
     }
-    Ok(())
+    Ok(offset)
 }
 
 /// Waits for one of the writes in flight and returns its length; `rest` bytes are still to be
@@ -151,7 +189,7 @@ async fn write_from(
 async fn settle(
     session: &Session,
     path: &str,
-    writes: &mut JoinSet<(u64, Result<Status, SftpError>)>,
+    writes: &mut Writes,
     rest: u64,
 ) -> Result<u64, TransportError> {
     let in_flight = (writes.len() * session.piece) as u64;

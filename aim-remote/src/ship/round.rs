@@ -1,12 +1,12 @@
 //! One round of shipping; the steps are those of the [module](super).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aim_core::cursor::{MirrorCursor, Position};
-use aim_core::failpoint::Failpoint;
 use aim_core::identity::{MirrorIdentity, VolumeIdentity};
 use aim_core::journal::FileName;
 use aim_core::replay::Differences;
@@ -16,15 +16,18 @@ use aim_core::units::{FileNumber, MirrorId};
 
 use super::compare::Asked;
 use super::course::Course;
+use super::line::LineOptions;
+use super::put::breaks_line;
 use super::receipt::open;
 use super::retention::Retention;
 use super::status::{SetAside, Shared};
+use super::uploads::{Delivered, Uploads};
 use super::{ShipError, ShipStatus};
 use crate::file_io::FileIo;
-use crate::transport::{Name, Transport, TransportError, pass};
+use crate::transport::{Name, Transport, TransportError};
 
 /// The folder on the far side that files are put into.
-const INCOMING: &str = "incoming";
+pub(super) const INCOMING: &str = "incoming";
 
 /// Where the mirror host keeps what it refused.
 const REJECTED: &str = "rejected";
@@ -36,13 +39,20 @@ const REASON_BYTES_MAX: usize = 4096;
 /// next one is due.
 #[derive(Debug)]
 pub struct Rounds<T> {
-    spool: SourceSpool,
-    transport: T,
-    shared: Arc<Shared>,
+    pub(super) spool: SourceSpool,
+    pub(super) transport: Arc<T>,
+    pub(super) line: LineOptions,
+    pub(super) shared: Arc<Shared>,
     /// Whether the far directory was found to be the one of this volume's mirror.
     mirror_is_ours: bool,
     /// Files that were seen whole on the far side, and are not received yet.
-    delivered: BTreeSet<FileNumber>,
+    pub(super) delivered: BTreeMap<FileNumber, Delivered>,
+    /// The first file that the mirror needs: those before it are received, or of no use to it.
+    pub(super) needs_from: FileNumber,
+    /// Files that are on their way from one round to the next.
+    uploads: Uploads,
+    /// Files that have arrived, since the start.
+    pub(super) arrived: u64,
     retention: Arc<Retention>,
     /// Which of its targets this is.
     target: usize,
@@ -51,11 +61,36 @@ pub struct Rounds<T> {
     differences_at: Option<Position>,
 }
 
+/// What a look at the far side has shown.
+pub(super) struct Seen {
+    /// Files that the mirror needs and has not received, in the order of the series.
+    pub(super) waiting: Vec<WaitingFile>,
+    /// The files of the far `incoming/`, with their lengths.
+    pub(super) far: BTreeMap<String, u64>,
+    /// The last file that is received.
+    received: FileNumber,
+    /// Whether an answer or a baseline is waited for.
+    waits_for_more: bool,
+    is_applied: bool,
+}
+
+impl Seen {
+    fn needs(&self, number: FileNumber) -> bool {
+        let found = self
+            .waiting
+            .binary_search_by_key(&number, |file| file.name.number);
+        found.is_ok()
+    }
+}
+
 /// When the next round is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// There are more files to put.
+    /// There are more files to put, or on their way.
     Now,
+    /// The same, and none has arrived in this round: whether what was in the way has passed is
+    /// still to be seen.
+    Underway,
     /// The mirror host has files to receive or to apply.
     Soon,
     /// Source and mirror agree.
@@ -71,19 +106,33 @@ impl<T: Transport> Rounds<T> {
     /// Rounds that carry what is sealed to one of several targets, over `transport`; and what the
     /// capture asks of its mirror, and the answers.
     pub fn to_target(retention: Arc<Retention>, target: usize, transport: T) -> Self {
-        let spool = retention.spool.clone();
-        let shared = Arc::new(Shared::default());
-        shared.update(|status| status.target = transport.place());
-        Self {
-            spool,
-            transport,
-            shared,
+        let rounds = Self {
+            spool: retention.spool.clone(),
+            transport: Arc::new(transport),
+            line: LineOptions::default(),
+            shared: Arc::default(),
             mirror_is_ours: false,
-            delivered: BTreeSet::new(),
+            delivered: BTreeMap::new(),
+            needs_from: FileNumber(1),
+            uploads: Uploads::default(),
+            arrived: 0,
             retention,
             target,
             asked: Asked::default(),
             differences_at: None,
+        };
+        rounds.over(LineOptions::default())
+    }
+
+    /// Carries the files as `line` says. Comes before anything else is done.
+    #[must_use]
+    pub fn over(self, line: LineOptions) -> Self {
+        let shared = Arc::new(Shared::throttled(line.bandwidth.clone()));
+        shared.update(|status| status.target = self.transport.place());
+        Self {
+            line,
+            shared,
+            ..self
         }
     }
 
@@ -102,24 +151,93 @@ impl<T: Transport> Rounds<T> {
     }
 
     /// Goes round once, reading local files through `io`. What waits is put until `longest` has
-    /// passed, one file at least; then it is time to look for receipts again. A round may be
-    /// dropped in the middle: the next one does what is left.
+    /// passed; then it is time to look for receipts again, and what is on its way goes on in the
+    /// next round. A round may be dropped in the middle: the next one does what is left.
     ///
     /// # Errors
     ///
-    /// [`ShipError`]; the next round tries again.
+    /// [`ShipError`]; the next round tries again. Nothing is on its way then: what could be
+    /// brought to its end has been.
     pub async fn round(&mut self, io: &FileIo, longest: Duration) -> Result<Next, ShipError> {
-        let ended = self.look_and_put(io, longest).await;
-        if ended.is_err() {
+        // if the round is dropped, so are they
+        let mut uploads = mem::take(&mut self.uploads);
+        let arrived = self.arrived;
+        let ended = self.look_and_put(&mut uploads, io, longest).await;
+        if let Err(error) = &ended {
             // whatever is there afterwards may be another place
             self.mirror_is_ours = false;
             self.differences_at = None;
+            if !breaks_line(error) {
+                self.finish(&mut uploads).await;
+            }
+            uploads.abandon();
         }
-        ended
+        self.uploads = uploads;
+        match ended {
+            Ok(Next::Now) if self.arrived == arrived => Ok(Next::Underway),
+            ended => ended,
+        }
     }
 
-    async fn look_and_put(&mut self, io: &FileIo, longest: Duration) -> Result<Next, ShipError> {
+    /// Goes round until all that is sealed is durable on the far side. It need not be received.
+    ///
+    /// # Errors
+    ///
+    /// [`ShipError`] for the first round that fails.
+    pub async fn put_all(&mut self, io: &FileIo) -> Result<ShipStatus, ShipError> {
+        while let Next::Now | Next::Underway = self.round(io, Duration::MAX).await? {}
+        Ok(self.status())
+    }
+
+    async fn look_and_put(
+        &mut self,
+        uploads: &mut Uploads,
+        io: &FileIo,
+        longest: Duration,
+    ) -> Result<Next, ShipError> {
         let started = Instant::now();
+        let seen = uploads.beside(self.look()).await?;
+        // what came to its end during the look was not there yet when the look began
+        let carried = uploads.numbers();
+        let missing = self.not_there(&seen, &carried)?;
+        self.settle(uploads)?;
+        // the mirror may have been left meanwhile, and need no more than what follows a baseline
+        uploads.keep(|number| number <= seen.received || seen.needs(number));
+        let mut set_aside = None;
+        for (files_begun, file) in missing.iter().enumerate() {
+            // at least one in each round: asking alone may take longer than a round shall
+            let is_time = files_begun > 0 && started.elapsed() >= longest;
+            let parsed = open(&self.spool, file.name)?;
+            let beside = self.files_beside(&parsed);
+            if is_time
+                || !self
+                    .make_room(uploads, beside, io, started, longest)
+                    .await?
+            {
+                return set_aside.map_or(Ok(Next::Now), Err);
+            }
+            if self.delivered.contains_key(&file.name.number) {
+                set_aside = Some(uploads.beside(self.look_into(file.name, io)).await?);
+            }
+            uploads.start(*file, self.upload(file, &parsed, io)?);
+            uploads.step().await;
+            self.settle(uploads)?;
+        }
+        while !uploads.is_empty() {
+            if !self.wait_for_one(uploads, io, started, longest).await? {
+                return set_aside.map_or(Ok(Next::Now), Err);
+            }
+        }
+        match set_aside {
+            Some(error) => Err(error),
+            None if seen.waits_for_more || !seen.waiting.is_empty() => Ok(Next::Soon),
+            None if seen.is_applied => Ok(Next::Later),
+            None => Ok(Next::Soon),
+        }
+    }
+
+    /// Steps 1 to 3.
+    async fn look(&mut self) -> Result<Seen, ShipError> {
         self.require_own_mirror().await?;
         let far = self.far_files().await?;
         let cursor = self.far_cursor().await?;
@@ -131,35 +249,18 @@ impl<T: Transport> Rounds<T> {
         let is_asking = match &self.retention.capture {
             Some(handles) => {
                 let (party, retention) = (self.target as u32, &self.retention);
-                let carried = self.asked.carry(party, retention, handles, &self.transport);
+                let carried = (self.asked).carry(party, retention, handles, &*self.transport);
                 carried.await?
             }
             None => false,
         };
-        let mut set_aside = None;
-        let mut files_put = 0;
-        for file in &waiting {
-            if far.get(&file.name.sealed()) == Some(&file.bytes) {
-                self.note_delivered(file)?;
-                continue;
-            }
-            // at least one in each round: asking alone may take longer than a round shall
-            if files_put > 0 && started.elapsed() >= longest {
-                return set_aside.map_or(Ok(Next::Now), Err);
-            }
-            if self.delivered.contains(&file.name.number) {
-                set_aside = Some(self.look_into(file.name, io).await?);
-            }
-            self.put(file, io).await?;
-            self.note_delivered(file)?;
-            files_put += 1;
-        }
-        match set_aside {
-            Some(error) => Err(error),
-            None if is_asking || is_joining || !waiting.is_empty() => Ok(Next::Soon),
-            None if cursor.applied == cursor.received => Ok(Next::Later),
-            None => Ok(Next::Soon),
-        }
+        Ok(Seen {
+            waiting,
+            far,
+            received: cursor.received.file,
+            waits_for_more: is_asking || is_joining,
+            is_applied: cursor.applied == cursor.received,
+        })
     }
 
     /// Refuses the directory of another volume's mirror, once on each way that leads there: it
@@ -242,7 +343,9 @@ impl<T: Transport> Rounds<T> {
     fn take_receipts(&mut self, cursor: &MirrorCursor) -> Result<Course, ShipError> {
         let course = self.retention.take(self.target, cursor)?;
         let waiting = &course.waiting;
-        self.delivered = self.delivered.split_off(&cursor.received.file.next());
+        let next = cursor.received.file.next();
+        self.delivered = self.delivered.split_off(&next);
+        self.needs_from = waiting.first().map_or(next, |file| file.name.number);
         let oldest = match waiting.first() {
             Some(file) => Some(open(&self.spool, file.name)?.header().created),
             None => None,
@@ -258,48 +361,8 @@ impl<T: Transport> Rounds<T> {
             status.waiting_bytes = waiting.iter().map(|file| file.bytes).sum();
             status.oldest_waiting = oldest;
         });
+        self.note_shipped();
         Ok(course)
-    }
-
-    /// Step 3, for one file.
-    async fn put(&self, file: &WaitingFile, io: &FileIo) -> Result<(), ShipError> {
-        let text = file.name.sealed();
-        let name = Name::in_folder(INCOMING, &text)?;
-        let folder = self.spool.outgoing_folder();
-        let source = io.open(&**folder, &text).map_err(|source| {
-            let path = folder.path().join(&text);
-            TransportError::Source { path, source }
-        })?;
-        pass(Failpoint::ShipPut, &text)?;
-        let stored = self
-            .transport
-            .put(&name, &source, &self.shared.progress)
-            .await;
-        self.shared.settle_progress();
-        let stored = stored?;
-        pass(Failpoint::ShipDelivered, &text)?;
-        tracing::debug!(
-            file = text,
-            sent = stored.sent,
-            reused = stored.reused,
-            "shipped"
-        );
-        Ok(())
-    }
-
-    fn note_delivered(&mut self, file: &WaitingFile) -> Result<(), ShipError> {
-        if !self.delivered.insert(file.name.number) {
-            return Ok(());
-        }
-        let position = open(&self.spool, file.name)?.position();
-        self.shared.update(|status| {
-            if let Some(position) = position
-                && status.shipped.file < position.file
-            {
-                status.shipped = position;
-            }
-        });
-        Ok(())
     }
 
     /// Asks why a file was set aside, and makes sure that it is whole here before it goes again.
@@ -310,12 +373,7 @@ impl<T: Transport> Rounds<T> {
             Ok(verified) => verified.map_err(ShipError::reading(name))?,
             Err(error) => tracing::error!(%error, "verifying {name} did not end"),
         }
-        let reason = Name::in_folder(REJECTED, &format!("{name}.reason"))?;
-        let reason = match self.transport.get(&reason, REASON_BYTES_MAX).await {
-            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).trim().to_owned()),
-            // it may be kept under another name, or not be ours to read
-            Err(_) => None,
-        };
+        let reason = self.far_reason(name).await?;
         tracing::warn!(file = %name, reason, "set aside by the mirror host: sending it again");
         self.shared.update(|status| {
             status.set_aside_files += 1;
@@ -325,5 +383,19 @@ impl<T: Transport> Rounds<T> {
             });
         });
         Ok(ShipError::SetAside { name, reason })
+    }
+
+    /// Why the mirror host set a file aside, if it can be read: the reason may be kept under
+    /// another name, or not be ours to read.
+    async fn far_reason(&self, name: FileName) -> Result<Option<String>, ShipError> {
+        let delivered = self.delivered.get(&name.number);
+        let stored = delivered.map(|delivered| delivered.stored.name.clone());
+        for text in stored.into_iter().chain([name.sealed()]) {
+            let reason = Name::in_folder(REJECTED, &format!("{text}.reason"))?;
+            if let Ok(bytes) = self.transport.get(&reason, REASON_BYTES_MAX).await {
+                return Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()));
+            }
+        }
+        Ok(None)
     }
 }

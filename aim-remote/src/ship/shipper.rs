@@ -140,11 +140,12 @@ async fn run<T: Transport>(
             () = signal.stopped() => break,
         };
         match ended {
+            Ok(Next::Underway) => {}
             Ok(next) => {
                 backoff.reset();
                 note_success(&shared);
                 match next {
-                    Next::Now => {}
+                    Next::Now | Next::Underway => {}
                     Next::Soon => signal.wait_async(options.poll).await,
                     Next::Later => signal.wait_async(options.idle_poll).await,
                 }

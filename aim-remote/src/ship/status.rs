@@ -9,14 +9,14 @@ use aim_core::units::Timestamp;
 
 use super::ShipError;
 use crate::coordinator::{Rate, Trouble};
-use crate::transport::Progress;
+use crate::transport::{Bandwidth, Progress};
 
 /// How shipping is going.
 #[derive(Clone, Debug, Default)]
 pub struct ShipStatus {
     /// The far directory.
     pub target: String,
-    /// The last file that is whole on the far side; not yet verified there.
+    /// The last file that is whole on the far side, with all before it; not yet verified there.
     pub shipped: Position,
     /// What the mirror host has verified and made durable, when last asked.
     pub received: Position,
@@ -35,6 +35,9 @@ pub struct ShipStatus {
     pub oldest_waiting: Option<Timestamp>,
     /// Bytes that went over the line, since the start.
     pub sent_bytes: u64,
+    /// Bytes of the journal files that have arrived since the start: packed ones count as what
+    /// they were.
+    pub delivered_bytes: u64,
     /// Average over the last ten seconds.
     pub bytes_per_second: u64,
     /// How often the mirror host refused a file, since the start.
@@ -57,6 +60,7 @@ pub struct SetAside {
 /// The status as the coordinator writes it and others read it.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
+    /// Of all files, since the start.
     pub(super) progress: Progress,
     inner: Mutex<Inner>,
 }
@@ -68,6 +72,14 @@ struct Inner {
 }
 
 impl Shared {
+    /// For uploads that together stay below a bandwidth.
+    pub(super) fn throttled(bandwidth: Bandwidth) -> Self {
+        Self {
+            progress: Progress::throttled(bandwidth),
+            inner: Mutex::default(),
+        }
+    }
+
     pub(super) fn update(&self, change: impl FnOnce(&mut ShipStatus)) {
         change(&mut self.lock().status);
     }
@@ -75,16 +87,9 @@ impl Shared {
     pub(super) fn snapshot(&self) -> ShipStatus {
         let mut inner = self.lock();
         let mut status = inner.status.clone();
-        status.sent_bytes += self.progress.sent();
+        status.sent_bytes = self.progress.sent();
         status.bytes_per_second = inner.rate.sample(Instant::now(), status.sent_bytes);
         status
-    }
-
-    /// Counts the file in progress as sent.
-    pub(super) fn settle_progress(&self) {
-        let mut inner = self.lock();
-        inner.status.sent_bytes += self.progress.sent();
-        self.progress.reset();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

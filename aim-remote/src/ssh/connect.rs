@@ -1,19 +1,19 @@
-//! Reaching a server and starting a byte stream on it.
+//! The SSH client that is built in: reaching a server and starting a byte stream on it.
 
 use std::borrow::Cow;
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use russh::client::{self, Handle};
 use russh::keys::{HashAlg, PublicKeyOrCertificate};
-use russh::{Channel, ChannelMsg, Preferred, cipher};
-use tokio::io::{AsyncRead, AsyncWrite};
+use russh::{Channel, ChannelMsg, ChannelStream, Preferred, cipher};
 use tokio::time::timeout;
 
 use super::auth;
 use super::known_hosts::{KnownHosts, Verdict};
-use super::target::SshTarget;
+use super::target::{Login, SshTarget};
 use crate::transport::TransportError;
 
 /// Signs of life that may be missed before an idle connection is given up.
@@ -21,49 +21,64 @@ const KEEPALIVES_MISSED_MAX: usize = 3;
 
 /// A logged-in connection. Dropping it closes the socket at once, also under an upload that the
 /// far side does not take.
-pub(crate) struct Connection {
+pub(super) struct Client {
     handle: Handle<HostKeyCheck>,
+    host_key: Arc<OnceLock<String>>,
+    login: String,
     address: String,
     progress_timeout: Duration,
     _socket: SocketGuard,
 }
 
-impl Connection {
+impl Client {
     /// Connects, checks the host key and logs in.
-    pub(crate) async fn open(target: &SshTarget) -> Result<Self, TransportError> {
-        let known_hosts = KnownHosts::read(&target.known_hosts)?;
+    pub(super) async fn open(target: &SshTarget, login: &Login) -> Result<Self, TransportError> {
+        let known_hosts = KnownHosts::read(&login.known_hosts)?;
         let (stream, socket) = dial(target).await?;
         let limit = target.timeouts.connect;
-        let login = async {
+        let host_key = Arc::new(OnceLock::new());
+        let log_in = async {
             let config = Arc::new(config(target, &known_hosts));
             let check = HostKeyCheck {
                 target: target.clone(),
+                files: login.known_hosts.clone(),
                 known_hosts,
+                accepted: Arc::clone(&host_key),
             };
             let connecting = client::connect_stream(config, stream, check);
             let mut handle = connecting.await.map_err(|error| match error {
                 ConnectError::HostKey(error) => error,
                 ConnectError::Protocol(error) => lost(&target.address(), &error),
             })?;
-            auth::log_in(&mut handle, target).await?;
-            Ok(handle)
+            let login = auth::log_in(&mut handle, target, &login.credentials).await?;
+            Ok((handle, login))
         };
-        let handle = match timeout(limit, login).await {
+        let (handle, login) = match timeout(limit, log_in).await {
             Ok(handle) => handle?,
             Err(_) => return Err(timed_out(target, "logging in")),
         };
         Ok(Self {
             handle,
+            host_key,
+            login,
             address: target.address(),
             progress_timeout: target.timeouts.progress,
             _socket: socket,
         })
     }
 
+    /// Type and fingerprint of the host key that was accepted.
+    pub(super) fn host_key(&self) -> Option<&str> {
+        self.host_key.get().map(String::as_str)
+    }
+
+    /// What we logged in with.
+    pub(super) fn login(&self) -> &str {
+        &self.login
+    }
+
     /// Starts the SFTP subsystem on a channel of its own.
-    pub(crate) async fn sftp_stream(
-        &self,
-    ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static, TransportError> {
+    pub(super) async fn sftp_stream(&self) -> Result<ChannelStream<client::Msg>, TransportError> {
         let start = async {
             let mut channel = self.handle.channel_open_session().await?;
             channel.request_subsystem(true, "sftp").await?;
@@ -77,6 +92,10 @@ impl Connection {
                 extension: "the sftp subsystem",
                 need: "files are carried by SFTP",
             }),
+            Ok(Err(russh::Error::ChannelOpenFailure(reason))) => Err(TransportError::Refused {
+                place: self.address.clone(),
+                reason: format!("the server opens no further channel: {reason:?}"),
+            }),
             Ok(Err(error)) => Err(lost(&self.address, &error)),
             Err(_) => Err(TransportError::Timeout {
                 host: self.address.clone(),
@@ -84,11 +103,6 @@ impl Connection {
                 after,
             }),
         }
-    }
-
-    /// `host:port`.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
     }
 }
 
@@ -119,7 +133,7 @@ async fn dial(target: &SshTarget) -> Result<(tokio::net::TcpStream, SocketGuard)
         reason,
     };
     let limit = target.timeouts.connect;
-    let lookup = tokio::net::lookup_host((target.host.as_str(), target.port));
+    let lookup = tokio::net::lookup_host((target.host.as_str(), target.port()));
     let addresses: Vec<SocketAddr> = match timeout(limit, lookup).await {
         Ok(Ok(addresses)) => addresses.collect(),
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
@@ -159,7 +173,10 @@ fn config(target: &SshTarget, known_hosts: &KnownHosts) -> client::Config {
                 cipher::AES_256_CTR,
                 cipher::AES_128_CTR,
             ]),
-            key: Cow::Owned(known_hosts.algorithms(&target.host, target.port)),
+            key: Cow::Owned(known_hosts.algorithms(&target.host, target.port())),
+            host_key_certificates: Cow::Borrowed(
+                known_hosts.certificate_algorithms(&target.host, target.port()),
+            ),
             ..Preferred::default()
         },
         ..client::Config::default()
@@ -169,7 +186,10 @@ fn config(target: &SshTarget, known_hosts: &KnownHosts) -> client::Config {
 /// Accepts the host keys that are recorded, and no other.
 pub(super) struct HostKeyCheck {
     target: SshTarget,
+    files: Vec<PathBuf>,
     known_hosts: KnownHosts,
+    /// The key that was accepted.
+    accepted: Arc<OnceLock<String>>,
 }
 
 /// Why a handshake failed.
@@ -193,18 +213,35 @@ impl client::Handler for HostKeyCheck {
         offered: &PublicKeyOrCertificate,
     ) -> Result<bool, ConnectError> {
         let key = offered.public_key();
-        let target = &self.target;
-        let host = target.address();
+        let (name, port) = (&self.target.host, self.target.port());
+        let verdict = match offered.certificate() {
+            None => self.known_hosts.judge(name, port, &key),
+            Some(certificate) => {
+                let now = SystemTime::now();
+                self.known_hosts
+                    .judge_certificate(name, port, certificate, now)
+            }
+        };
+        let host = self.target.address();
         let offers = format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256));
-        let refusal = match self.known_hosts.judge(&target.host, target.port, &key) {
-            // certificates are not asked for, so one is no answer to what was asked
-            Verdict::Accepted if offered.certificate().is_none() => return Ok(true),
-            Verdict::Accepted | Verdict::Unknown => TransportError::HostKeyUnknown {
+        let refusal = match verdict {
+            Verdict::Accepted => {
+                // the same one at every rekeying
+                self.accepted.get_or_init(|| offers);
+                return Ok(true);
+            }
+            Verdict::Unknown => TransportError::HostKeyUnknown {
                 host,
-                files: (target.known_hosts.iter())
+                files: (self.files.iter())
                     .map(|path| path.display().to_string())
                     .collect(),
                 offered: offers,
+            },
+            Verdict::Certificate { file, line, reason } => TransportError::HostCertificate {
+                host,
+                file,
+                line,
+                reason,
             },
             Verdict::Changed { file, line } => TransportError::HostKeyChanged {
                 host,

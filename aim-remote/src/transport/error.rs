@@ -31,6 +31,18 @@ pub enum TransportError {
         /// What the connection said.
         reason: String,
     },
+    /// The authority of a host's certificate is recorded, and the certificate is not right.
+    #[error("the certificate of {host} is not accepted, though {}, line {line}, has its authority: {reason}", file.display())]
+    HostCertificate {
+        /// `host:port`.
+        host: String,
+        /// The known_hosts file.
+        file: PathBuf,
+        /// Line of the authority, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A key is recorded for the host, and it offered another one.
     #[error("the host key of {host} is not the one recorded in {}, line {line}: it offers {offered}", file.display())]
     HostKeyChanged {
@@ -42,6 +54,14 @@ pub enum TransportError {
         line: usize,
         /// Type and fingerprint.
         offered: String,
+    },
+    /// The user's ssh program did not accept the host key.
+    #[error("ssh does not accept the host key of {host}: {said}")]
+    HostKeyRefused {
+        /// `host:port`, or `host` where only the program knows the port.
+        host: String,
+        /// What the program said.
+        said: String,
     },
     /// The host key is marked `@revoked`.
     #[error("the host key of {host}, {offered}, is revoked in {}, line {line}", file.display())]

@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Name, TransportError};
+use super::{Bandwidth, Name, TransportError};
+use crate::coordinator::Throttle;
 use crate::file_io::Source;
 
 /// Carries whole files to and from one directory on the far side.
@@ -70,37 +71,44 @@ pub struct Put {
     pub reused: u64,
 }
 
-/// How far a [`Transport::put`] has come; may be watched from another thread.
+/// How far uploads have come: one of them, or several together. May be watched from another
+/// thread. It also says how fast they may go on.
 #[derive(Debug, Default)]
 pub struct Progress {
-    acknowledged: AtomicU64,
+    sent: AtomicU64,
     reused: AtomicU64,
+    throttle: Throttle,
 }
 
 impl Progress {
     /// Bytes that the far side has acknowledged, reused ones among them. Not yet durable.
     pub fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Ordering::Relaxed)
+        self.sent() + self.reused.load(Ordering::Relaxed)
     }
 
     /// Bytes among them that went over the line.
     pub fn sent(&self) -> u64 {
-        let reused = self.reused.load(Ordering::Relaxed);
-        self.acknowledged().saturating_sub(reused)
+        self.sent.load(Ordering::Relaxed)
     }
 
-    /// Starts over for the next file.
-    pub fn reset(&self) {
-        self.acknowledged.store(0, Ordering::Relaxed);
-        self.reused.store(0, Ordering::Relaxed);
+    /// Progress of uploads that together stay below a bandwidth.
+    pub fn throttled(bandwidth: Bandwidth) -> Self {
+        Self {
+            throttle: Throttle::new(bandwidth),
+            ..Self::default()
+        }
+    }
+
+    /// Waits until so many bytes more may be sent.
+    pub(crate) async fn admit(&self, bytes: u64) {
+        self.throttle.admit(bytes).await;
     }
 
     pub(crate) fn add_sent(&self, bytes: u64) {
-        self.acknowledged.fetch_add(bytes, Ordering::Relaxed);
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn add_reused(&self, bytes: u64) {
         self.reused.fetch_add(bytes, Ordering::Relaxed);
-        self.acknowledged.fetch_add(bytes, Ordering::Relaxed);
     }
 }

@@ -83,24 +83,26 @@ impl LocalTransport {
         path_of(&self.root, folder)
     }
 
-    /// What is there already of the file: `None` where the whole of it is.
-    async fn take_up(&self, upload: &Upload<'_>) -> Result<Option<(File, u64)>, TransportError> {
+    /// What is there already of the file, and whether that is all of it; opens what is to be gone
+    /// on with, where it is not.
+    async fn take_up(&self, upload: &Upload<'_>) -> Result<(u64, Option<File>), TransportError> {
         if let Some(file) = upload.open(upload.name.file(), false).await? {
             let len = file.len().await?;
-            if len == upload.source.len() && upload.common_prefix(&file, len).await? == len {
+            let may_be = upload.source.exact_len().is_none_or(|own| own == len);
+            if may_be && upload.common_prefix(&file, len).await? == (len, true) {
                 file.sync().await?;
-                return Ok(None);
+                return Ok((len, None));
             }
         }
         match upload.open(&upload.part, true).await? {
-            None => Ok(Some((upload.create().await?, 0))),
+            None => Ok((0, Some(upload.create().await?))),
             Some(file) => {
                 let len = file.len().await?;
-                let kept = upload.common_prefix(&file, len).await?;
+                let (kept, _) = upload.common_prefix(&file, len).await?;
                 if kept < len {
                     file.set_len(kept).await?;
                 }
-                Ok(Some((file, kept)))
+                Ok((kept, Some(file)))
             }
         }
     }
@@ -152,22 +154,22 @@ impl Transport for LocalTransport {
             source,
             calls: self.calls,
         };
-        let Some((file, kept)) = self.take_up(&upload).await? else {
-            progress.add_reused(source.len());
+        let (kept, to_be_filled) = self.take_up(&upload).await?;
+        progress.add_reused(kept);
+        let Some(file) = to_be_filled else {
             upload.sync_directory().await?;
             return Ok(Put {
                 sent: 0,
-                reused: source.len(),
+                reused: kept,
             });
         };
-        progress.add_reused(kept);
-        upload.write_from(&file, kept, progress).await?;
+        let end = upload.write_from(&file, kept, progress).await?;
         pass(Failpoint::PutWritten, &upload.part)?;
         file.sync().await?;
         pass(Failpoint::PutSynced, &upload.part)?;
         upload.finish().await?;
         Ok(Put {
-            sent: source.len() - kept,
+            sent: end - kept,
             reused: kept,
         })
     }
@@ -248,41 +250,40 @@ impl Upload<'_> {
         }
     }
 
-    /// Bytes from the start in which `file`, of `len` bytes, is the same as the source.
-    async fn common_prefix(&self, file: &File, len: u64) -> Result<u64, TransportError> {
-        let len = len.min(self.source.len());
+    /// Bytes from the start in which `file`, of `len` bytes, is the same as the source, and whether
+    /// the source has no more.
+    async fn common_prefix(&self, file: &File, len: u64) -> Result<(u64, bool), TransportError> {
         let mut chunks = self.source.chunks(0, CHUNK_BYTES);
         let mut same = 0;
-        while same < len {
-            let Some(mut chunk) = self.next(&mut chunks).await? else {
-                break;
-            };
-            chunk.truncate(usize::try_from(len - same).unwrap_or(usize::MAX));
-            let theirs = file.read(same, chunk.len()).await?;
+        while let Some(chunk) = self.next(&mut chunks).await? {
+            let there = usize::try_from(len - same).unwrap_or(usize::MAX);
+            let theirs = file.read(same, chunk.len().min(there)).await?;
             let equal = chunk.iter().zip(&theirs).take_while(|(a, b)| a == b);
             let equal = equal.count();
             same += equal as u64;
             if equal < chunk.len() {
-                break;
+                return Ok((same, false));
             }
         }
-        Ok(same)
+        Ok((same, true))
     }
 
+    /// Writes what the source holds from `offset` on. Gives its length.
     async fn write_from(
         &self,
         file: &File,
         mut offset: u64,
         progress: &Progress,
-    ) -> Result<(), TransportError> {
+    ) -> Result<u64, TransportError> {
         let mut chunks = self.source.chunks(offset, CHUNK_BYTES);
         while let Some(chunk) = self.next(&mut chunks).await? {
             let len = chunk.len() as u64;
+            progress.admit(len).await;
             file.write(offset, chunk).await?;
             offset += len;
             progress.add_sent(len);
         }
-        Ok(())
+        Ok(offset)
     }
 
     async fn next(

@@ -1,39 +1,49 @@
 //! A directory behind an SSH server as the far side.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::link::Link;
 use super::name::is_component;
 use super::{Entry, Name, Progress, Put, Transport, TransportError};
 use crate::file_io::Source;
-use crate::sftp::{self, Session};
-use crate::ssh::{Connection, SshTarget};
+use crate::sftp;
+use crate::ssh::SshTarget;
 
 /// A directory on any OpenSSH server. The account needs no shell: `internal-sftp` will do.
 pub struct SftpTransport {
     target: SshTarget,
     directory: String,
+    channels: NonZeroUsize,
     /// Connected when first needed; emptied when it is of no more use.
     link: Mutex<Option<Arc<Link>>>,
 }
 
-/// A connection and the session on it.
-struct Link {
-    session: Session,
-    _connection: Connection,
-}
-
 impl SftpTransport {
+    /// Channels for files that a connection has unless told otherwise: with the one for small
+    /// requests less than the ten that an OpenSSH server grants.
+    pub const CHANNELS: NonZeroUsize = NonZeroUsize::new(8).expect("not 0");
+
     /// Carries files to `directory` on `target`; one without a leading `/` is taken from where
     /// the account starts.
     pub fn new(target: SshTarget, directory: impl Into<String>) -> Self {
         Self {
             target,
             directory: directory.into(),
+            channels: Self::CHANNELS,
             link: Mutex::new(None),
         }
+    }
+
+    /// Has so many channels for files, as far as the server grants them. One more is for small
+    /// requests; an OpenSSH server grants ten in all, unless its `MaxSessions` says otherwise.
+    #[must_use]
+    pub fn with_channels(self, channels: NonZeroUsize) -> Self {
+        Self { channels, ..self }
     }
 
     async fn link(&self) -> Result<Arc<Link>, TransportError> {
@@ -41,15 +51,7 @@ impl SftpTransport {
         if let Some(link) = &*link {
             return Ok(Arc::clone(link));
         }
-        let connection = Connection::open(&self.target).await?;
-        let stream = connection.sftp_stream().await?;
-        let limit = self.target.timeouts.progress;
-        let session = Session::start(stream, connection.address(), limit).await?;
-        tracing::debug!(host = connection.address(), "connected");
-        let opened = Arc::new(Link {
-            session,
-            _connection: connection,
-        });
+        let opened = Arc::new(Link::open(&self.target, self.channels.get()).await?);
         *link = Some(Arc::clone(&opened));
         Ok(opened)
     }
@@ -57,16 +59,40 @@ impl SftpTransport {
     /// Gives the link up after an error that makes it useless, so that the next call connects.
     async fn settle<T>(
         &self,
-        used: Arc<Link>,
+        used: &Arc<Link>,
         result: Result<T, TransportError>,
     ) -> Result<T, TransportError> {
-        if matches!(&result, Err(error) if error.breaks_connection()) {
-            let mut link = self.link.lock().await;
-            if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, &used)) {
-                *link = None;
-            }
+        let error = match result {
+            Err(error) if error.breaks_connection() => error,
+            result => return result,
+        };
+        let mut link = self.link.lock().await;
+        if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, used)) {
+            *link = None;
         }
-        result
+        drop(link);
+        Err(used.explain(error).await)
+    }
+
+    /// The far directory as a path.
+    fn folder(&self) -> String {
+        match self.directory.as_str() {
+            "" => ".".to_owned(),
+            directory => directory.to_owned(),
+        }
+    }
+
+    async fn put_over(
+        &self,
+        link: &Link,
+        path: &str,
+        source: &Source,
+        progress: &Progress,
+    ) -> Result<Put, TransportError> {
+        let lease = link.lease().await?;
+        let stored = sftp::put(lease.session(), link.writes(), path, source, progress).await?;
+        lease.done();
+        Ok(stored)
     }
 
     fn path(&self, name: &str) -> String {
@@ -74,6 +100,40 @@ impl SftpTransport {
             "" if self.directory.is_empty() => name.to_owned(),
             directory => format!("{directory}/{name}"),
         }
+    }
+}
+
+/// What [`SftpTransport::survey`] finds out.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// Type and fingerprint of the accepted host key; `None` where another program checks it.
+    pub host_key: Option<String>,
+    /// What we logged in with; `None` where another program does that.
+    pub login: Option<String>,
+    /// SFTP extensions that the server offers, sorted by name.
+    pub extensions: Vec<String>,
+    /// Bytes that the account may still write; `None` where the server does not say.
+    pub free_bytes: Option<u64>,
+    /// The median time from a question to its answer.
+    pub round_trip: Duration,
+}
+
+impl SftpTransport {
+    /// Connects, and asks what the server and the line are like.
+    pub async fn survey(&self) -> Result<Survey, TransportError> {
+        let link = self.link().await?;
+        let folder = self.folder();
+        let asking = async {
+            Ok(Survey {
+                host_key: link.connection().host_key().map(str::to_owned),
+                login: link.connection().login().map(str::to_owned),
+                extensions: link.small().extensions().to_vec(),
+                free_bytes: link.small().free_bytes(&folder).await?,
+                round_trip: link.small().round_trip(&folder).await?,
+            })
+        };
+        let survey = asking.await;
+        self.settle(&link, survey).await
     }
 }
 
@@ -91,16 +151,15 @@ impl Transport for SftpTransport {
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, TransportError> {
         let path = match folder {
-            "" if self.directory.is_empty() => ".".to_owned(),
-            "" => self.directory.clone(),
+            "" => self.folder(),
             folder => self.path(folder),
         };
         if !folder.is_empty() && !is_component(folder) {
             return Err(TransportError::NotFound { place: path });
         }
         let link = self.link().await?;
-        let listed = link.session.list(&path).await;
-        self.settle(link, listed).await
+        let listed = link.small().list(&path).await;
+        self.settle(&link, listed).await
     }
 
     async fn put(
@@ -110,19 +169,20 @@ impl Transport for SftpTransport {
         progress: &Progress,
     ) -> Result<Put, TransportError> {
         let link = self.link().await?;
-        let stored = sftp::put(&link.session, &self.path(name.as_str()), source, progress).await;
-        self.settle(link, stored).await
+        let path = self.path(name.as_str());
+        let stored = self.put_over(&link, &path, source, progress).await;
+        self.settle(&link, stored).await
     }
 
     async fn get(&self, name: &Name, limit: usize) -> Result<Vec<u8>, TransportError> {
         let link = self.link().await?;
-        let content = link.session.get(&self.path(name.as_str()), limit).await;
-        self.settle(link, content).await
+        let content = link.small().get(&self.path(name.as_str()), limit).await;
+        self.settle(&link, content).await
     }
 
     async fn remove(&self, name: &Name) -> Result<(), TransportError> {
         let link = self.link().await?;
-        let removed = link.session.remove(&self.path(name.as_str())).await;
-        self.settle(link, removed).await
+        let removed = link.small().remove(&self.path(name.as_str())).await;
+        self.settle(&link, removed).await
     }
 }

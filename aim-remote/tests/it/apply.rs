@@ -330,7 +330,7 @@ fn a_mover_may_write_under_the_final_name() {
 }
 
 /// Seals files: some of anything, a baseline, which is given up and begins anew, and one more.
-fn seal_with_baseline(site: &mut Site, before: usize) {
+pub(crate) fn seal_with_baseline(site: &mut Site, before: usize) {
     site.seal(before);
     let size = 1 << 20;
     let begin = |site: &mut Site| {

@@ -1,13 +1,16 @@
 //! What every transport does, run on every transport.
 
 use std::fs;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use aim_core::fs::HostDirectory;
+use aim_core::fs::{Directory, HostDirectory};
+use aim_core::packed::{Level, Unpacker};
 use aim_remote::file_io::{self, FileIo, Source};
 use aim_remote::transport::{
-    LocalTransport, Name, Progress, Put, SftpTransport, Transport, TransportError,
+    Bandwidth, LocalTransport, Name, Progress, Put, SftpTransport, Transport, TransportError,
 };
 use tempfile::TempDir;
 
@@ -80,6 +83,22 @@ impl Far for SftpServer {
     }
 }
 
+/// The same server behind the user's own `ssh`.
+struct ByProgram(Sshd);
+
+impl Far for ByProgram {
+    type Transport = SftpTransport;
+
+    fn start() -> Self {
+        Self(Sshd::start())
+    }
+
+    fn transport(&self, directory: &Path) -> SftpTransport {
+        let directory = directory.to_str().unwrap();
+        SftpTransport::new(self.0.target_by_program(), directory)
+    }
+}
+
 /// A transport to an empty directory with `incoming/`, and files to put there.
 struct Case<F: Far> {
     far: F,
@@ -142,8 +161,10 @@ pub(crate) async fn put(
 ) -> Result<Put, TransportError> {
     let progress = Progress::default();
     let put = transport.put(&name(to), source, &progress).await?;
-    assert_eq!(progress.acknowledged(), source.len());
-    assert_eq!(put.sent + put.reused, source.len());
+    assert_eq!(progress.acknowledged(), put.sent + put.reused);
+    if let Some(len) = source.exact_len() {
+        assert_eq!(put.sent + put.reused, len);
+    }
     Ok(put)
 }
 
@@ -322,6 +343,80 @@ async fn several_files_travel_at_once<F: Far>(case: Case<F>) {
     }
 }
 
+async fn packed_files_travel<F: Far>(case: Case<F>) {
+    let transport = case.transport();
+    let mut content = bytes(2 * MIB, 1);
+    content.resize(5 * MIB, 0);
+    fs::write(case.files.path().join("source"), &content).unwrap();
+    let folder = HostDirectory::open(case.files.path()).unwrap();
+    let source = case.io.open_packed(&*folder, "source", Level::MIN);
+    let source = source.unwrap();
+    let there = case.far_path("incoming/a.aim.zst");
+    let to = "incoming/a.aim.zst";
+    let first = put(&transport, to, &source).await.unwrap();
+    let packed = fs::read(&there).unwrap();
+    assert_eq!((first.sent, first.reused), (packed.len() as u64, 0));
+    assert!(packed.len() < 3 * MIB);
+    assert!(unpacked(&there) == content);
+    let again = put(&transport, to, &source).await.unwrap();
+    assert_eq!((again.sent, again.reused), (0, first.sent));
+    // of the same length is not the same
+    let mut altered = packed.clone();
+    altered[MIB] ^= 1;
+    fs::write(&there, &altered).unwrap();
+    let part = case.far_path("incoming/a.aim.zst.part");
+    for (content, reused) in [
+        (&altered[..], MIB),
+        (&packed[..MIB + 9], MIB + 9),
+        (&packed, packed.len()),
+    ] {
+        fs::write(&part, content).unwrap();
+        let stored = put(&transport, to, &source).await.unwrap();
+        assert_eq!(stored.reused, reused as u64);
+        assert!(fs::read(&there).unwrap() == packed);
+        transport.remove(&name(to)).await.unwrap();
+    }
+}
+
+async fn a_bandwidth_is_kept<F: Far>(case: Case<F>) {
+    let transport = case.transport();
+    let source = case.source(&bytes(3 * MIB, 1));
+    // after the first piece the next one is due in days
+    let slow = Progress::throttled(Bandwidth::always(NonZeroU64::MIN));
+    let to = name("incoming/a.aim");
+    let putting = transport.put(&to, &source, &slow);
+    let watching = async {
+        let step = Duration::from_millis(1);
+        while slow.sent() == 0 {
+            tokio::time::sleep(step).await;
+        }
+        // time for more, if more were on its way
+        for _ in 0..50 {
+            transport.list("incoming").await.unwrap();
+            tokio::time::sleep(step).await;
+        }
+    };
+    tokio::select! {
+        put = putting => panic!("{put:?}"),
+        () = watching => {}
+    }
+    assert!(slow.sent() <= MIB as u64, "{} bytes", slow.sent());
+    // what was given up in the middle is gone on with
+    let stored = put(&transport, "incoming/a.aim", &source).await.unwrap();
+    assert_eq!(stored.reused, slow.sent());
+}
+
+fn unpacked(path: &Path) -> Vec<u8> {
+    let folder = HostDirectory::open(path.parent().unwrap()).unwrap();
+    let file = path.file_name().unwrap().to_str().unwrap();
+    let mut unpacker = Unpacker::open(folder.open(file, false).unwrap()).unwrap();
+    let mut content = Vec::new();
+    while let Some(piece) = unpacker.next_piece().unwrap() {
+        content.extend_from_slice(piece);
+    }
+    content
+}
+
 /// A tmpfs of a given size. Mounting takes root, which tests of a block device have anyway.
 struct SmallDisk(PathBuf);
 
@@ -359,7 +454,7 @@ macro_rules! suite {
                 other_content_is_replaced, a_part_is_continued_where_it_is_the_same,
                 what_is_missing_is_not_found, a_small_file_has_a_limit,
                 what_is_forbidden_is_said, a_full_disk_is_said_and_shipping_goes_on,
-                several_files_travel_at_once);
+                several_files_travel_at_once, packed_files_travel, a_bandwidth_is_kept);
         }
     )*};
 }
@@ -378,4 +473,5 @@ suite! {
     in_place: InPlace;
     internal_sftp: InternalSftp;
     sftp_server: SftpServer;
+    ssh_program: ByProgram;
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use aim_remote::transport::LocalTransport;
+use aim_remote::transport::{LocalTransport, SftpTransport};
 
 use crate::site::{Site, eventually};
 use crate::sshd::{Fault, Sshd};
@@ -24,14 +24,44 @@ fn what_is_sealed_is_applied_and_removed() {
     assert_eq!((status.waiting_bytes, status.oldest_waiting), (0, None));
 }
 
+/// The mirror's directory behind a server, reached in both ways.
+fn both_ways(sshd: &Sshd, site: &Site) -> [SftpTransport; 2] {
+    let directory = site.directory.path().to_str().unwrap();
+    [sshd.target(), sshd.target_by_program()].map(|target| SftpTransport::new(target, directory))
+}
+
 #[test]
 fn over_ssh() {
     let sshd = Sshd::start();
     let mut site = Site::new(2);
-    site.seal(4);
-    let shipper = site.ship_over(sshd.transport(site.directory.path()));
     let applier = site.apply();
-    site.wait_until_equal(&shipper, &applier);
+    for transport in both_ways(&sshd, &site) {
+        site.seal(4);
+        let shipper = site.ship_over(transport);
+        site.wait_until_equal(&shipper, &applier);
+    }
+}
+
+#[test]
+fn a_host_key_that_changes_stops_shipping_until_it_is_recorded() {
+    let sshd = Sshd::start();
+    let mut site = Site::new(6);
+    let applier = site.apply();
+    for transport in both_ways(&sshd, &site) {
+        site.seal(2);
+        let shipper = site.ship_over(transport);
+        site.wait_until_equal(&shipper, &applier);
+        sshd.record_host_key("user");
+        sshd.kill_sessions();
+        site.seal(2);
+        eventually("the host key is refused", || {
+            let trouble = shipper.status().trouble;
+            trouble.is_some_and(|trouble| trouble.message().contains("host key of"))
+        });
+        assert_ne!(shipper.status().applied, site.sealed());
+        sshd.record_host_key("host_ed25519");
+        site.wait_until_equal(&shipper, &applier);
+    }
 }
 
 #[test]

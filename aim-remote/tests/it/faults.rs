@@ -5,29 +5,50 @@ use std::path::Path;
 use std::time::Duration;
 
 use aim_remote::file_io::{self, Source};
-use aim_remote::ssh::Timeouts;
+use aim_remote::ssh::{SshTarget, Timeouts};
 use aim_remote::transport::{Remedy, SftpTransport, Transport, TransportError};
 
 use crate::behaviour::{bytes, put};
+use crate::site::eventually;
 use crate::sshd::{Fault, Sshd};
 
 const FILE_BYTES: usize = 24 << 20;
 /// Past what is in flight, so that some of it has been acknowledged.
 const MIDDLE: usize = 20 << 20;
 
+/// Who makes the connection.
+#[derive(Clone, Copy)]
+enum Way {
+    BuiltIn,
+    Program,
+}
+
 struct Case {
     sshd: Sshd,
+    way: Way,
     directory: tempfile::TempDir,
     content: Vec<u8>,
 }
 
 impl Case {
-    fn new() -> Self {
+    fn new(way: Way) -> Self {
         Self {
             sshd: Sshd::start(),
+            way,
             directory: tempfile::tempdir().unwrap(),
             content: bytes(FILE_BYTES, 7),
         }
+    }
+
+    fn target(&self) -> SshTarget {
+        match self.way {
+            Way::BuiltIn => self.sshd.target(),
+            Way::Program => self.sshd.target_by_program(),
+        }
+    }
+
+    fn transport(&self) -> SftpTransport {
+        SftpTransport::new(self.target(), path(self.directory.path()))
     }
 
     fn source(&self) -> Source {
@@ -45,13 +66,16 @@ impl Case {
         assert!(stored.reused > 1 << 20, "{stored:?}");
         assert_eq!(fs::read(self.far("a.aim")).unwrap(), self.content);
         assert!(!self.far("a.aim.part").exists());
+        if let Way::Program = self.way {
+            // that of the broken connection is gone, and that of the new one is not
+            eventually("one ssh is left", || self.sshd.ssh_processes().len() == 1);
+        }
     }
 }
 
-#[test]
-fn a_cut_line_is_noticed_and_the_file_continued() {
-    let case = Case::new();
-    let transport = case.sshd.transport(case.directory.path());
+fn a_cut_line_is_noticed_and_the_file_continued(way: Way) {
+    let case = Case::new(way);
+    let transport = case.transport();
     case.sshd.break_next(Fault::CutAfter(MIDDLE));
     file_io::run(|_| async move {
         let cut = put(&transport, "a.aim", &case.source()).await.unwrap_err();
@@ -65,10 +89,9 @@ fn a_cut_line_is_noticed_and_the_file_continued() {
     .unwrap();
 }
 
-#[test]
-fn a_killed_server_is_noticed_and_the_file_continued() {
-    let case = Case::new();
-    let transport = case.sshd.transport(case.directory.path());
+fn a_killed_server_is_noticed_and_the_file_continued(way: Way) {
+    let case = Case::new(way);
+    let transport = case.transport();
     case.sshd.break_next(Fault::FreezeAfter(MIDDLE));
     file_io::run(|_| async move {
         let source = case.source();
@@ -89,6 +112,7 @@ fn a_killed_server_is_noticed_and_the_file_continued() {
         );
         let case = Case {
             sshd: sshd.unwrap(),
+            way: case.way,
             directory: case.directory,
             content: case.content,
         };
@@ -97,12 +121,13 @@ fn a_killed_server_is_noticed_and_the_file_continued() {
     .unwrap();
 }
 
-#[test]
-fn a_frozen_peer_is_given_up_in_the_middle_of_an_upload() {
-    let case = Case::new();
-    let mut target = case.sshd.target();
+fn a_frozen_peer_is_given_up_in_the_middle_of_an_upload(way: Way) {
+    let case = Case::new(way);
+    let mut target = case.target();
     target.timeouts = Timeouts {
         progress: Duration::from_secs(1),
+        // that of the ssh program would end it, too
+        keepalive: Duration::from_secs(3600),
         ..Timeouts::default()
     };
     let transport = SftpTransport::new(target, path(case.directory.path()));
@@ -116,10 +141,9 @@ fn a_frozen_peer_is_given_up_in_the_middle_of_an_upload() {
     .unwrap();
 }
 
-#[test]
-fn an_idle_connection_that_was_killed_is_replaced() {
-    let case = Case::new();
-    let transport = case.sshd.transport(case.directory.path());
+fn an_idle_connection_that_was_killed_is_replaced(way: Way) {
+    let case = Case::new(way);
+    let transport = case.transport();
     file_io::run(|_| async move {
         transport.list("").await.unwrap();
         case.sshd.kill_sessions();
@@ -130,6 +154,24 @@ fn an_idle_connection_that_was_killed_is_replaced() {
         listed.unwrap();
     })
     .unwrap();
+}
+
+macro_rules! both_ways {
+    ($($test:ident),*) => {
+        mod built_in {
+            $(#[test] fn $test() { super::$test(super::Way::BuiltIn); })*
+        }
+        mod program {
+            $(#[test] fn $test() { super::$test(super::Way::Program); })*
+        }
+    };
+}
+
+both_ways! {
+    a_cut_line_is_noticed_and_the_file_continued,
+    a_killed_server_is_noticed_and_the_file_continued,
+    a_frozen_peer_is_given_up_in_the_middle_of_an_upload,
+    an_idle_connection_that_was_killed_is_replaced
 }
 
 fn path(path: &Path) -> &str {

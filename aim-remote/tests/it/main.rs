@@ -10,10 +10,17 @@
 
 mod agent;
 mod apply;
+mod at_once;
 mod behaviour;
+mod chroot;
 mod end_to_end;
 mod faults;
+mod host_keys;
 mod login;
+mod packed;
+mod rekey;
 mod ship;
 mod site;
 mod sshd;
+mod steered;
+mod trouble;

@@ -1,16 +1,21 @@
 //! What the shipper believes, and what it refuses.
 
 use std::fs;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use aim_core::cursor::{MirrorCursor, Position};
 use aim_core::device::BlockDevice;
 use aim_core::format::Kind;
 use aim_core::fs::{Directory, HostDirectory};
+use aim_core::replay::Differences;
 use aim_core::state_file::StateFile;
 use aim_core::units::{ByteLen, ByteOffset, Epoch, VolumeId};
+use aim_remote::file_io::Source;
 use aim_remote::ship::{ShipError, Shipper};
-use aim_remote::transport::LocalTransport;
+use aim_remote::transport::{
+    Entry, LocalTransport, Name, Progress, Put, Transport, TransportError,
+};
 
 use crate::site::{Site, eventually};
 
@@ -203,4 +208,95 @@ fn where_the_mirror_differs_is_told_with_what_it_has_applied() {
         let known = shipper.status().differences.unwrap();
         assert_eq!(known.bytes(), ByteLen(different));
     }
+}
+
+/// A far directory whose mirror applies something just after a file about it was read.
+#[derive(Debug)]
+struct Moving {
+    far: LocalTransport,
+    directory: PathBuf,
+    /// What the mirror then stores, in this order.
+    stores: Mutex<Vec<(&'static str, Vec<u8>)>>,
+}
+
+impl Transport for Moving {
+    fn place(&self) -> String {
+        self.far.place()
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, TransportError> {
+        self.far.list(folder).await
+    }
+
+    async fn put(
+        &self,
+        name: &Name,
+        source: &Source,
+        progress: &Progress,
+    ) -> Result<Put, TransportError> {
+        self.far.put(name, source, progress).await
+    }
+
+    async fn get(&self, name: &Name, limit: usize) -> Result<Vec<u8>, TransportError> {
+        let read = self.far.get(name, limit).await;
+        if [MirrorCursor::NAME, Differences::NAME].contains(&name.file()) {
+            for (file, bytes) in self.stores.lock().unwrap().drain(..) {
+                fs::write(self.directory.join(file), bytes).unwrap();
+            }
+        }
+        read
+    }
+
+    async fn remove(&self, name: &Name) -> Result<(), TransportError> {
+        self.far.remove(name).await
+    }
+}
+
+/// Otherwise a verification would be taken to have found nothing.
+#[test]
+fn differences_are_never_older_than_what_is_known_to_be_applied() {
+    let mut site = Site::new(18);
+    let verify = Kind::Verify { digest: 0 };
+    let file = site.series.next_file_of(&[(Kind::Write, 0, 4096)]);
+    site.add(file);
+    let applier = site.apply();
+    site.deliver(&site.files[0]);
+    site.wait_until_applied(&applier);
+    site.device.write(ByteOffset(1024), &[0xee; 512]).unwrap();
+    let file = site.series.next_file_of(&[(verify, 0, 4096)]);
+    site.add(file);
+    site.deliver(&site.files[1]);
+    let sealed = site.sealed();
+    eventually("all is applied", || applier.status().applied == sealed);
+    applier.stop();
+    // as before the mirror had anything
+    let stores = [Differences::NAME, MirrorCursor::NAME].map(|name| {
+        let path = site.directory.path().join(name);
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(path).unwrap();
+        (name, bytes)
+    });
+    let shipper = site.ship_over(Moving {
+        far: LocalTransport::new(site.directory.path()),
+        directory: site.directory.path().to_owned(),
+        stores: Mutex::new(stores.into()),
+    });
+    eventually("the source hears of it", || {
+        shipper.status().applied == sealed
+    });
+    let known = shipper.status().differences.unwrap();
+    assert_eq!(known.bytes(), ByteLen(4096));
+}
+
+#[test]
+fn differences_of_another_volume_are_not_believed() {
+    let mut site = Site::new(19);
+    site.seal(1);
+    let foreign = Differences::new(VolumeId::generate());
+    foreign.store(&*far(&site)).unwrap();
+    let shipper = site.ship();
+    eventually("all is shipped", || {
+        shipper.status().shipped == site.sealed()
+    });
+    assert_eq!(shipper.status().differences, None);
 }

@@ -15,7 +15,7 @@ use aim_core::journal::FileName;
 use aim_core::spool::{MirrorSpool, SourceSpool};
 use aim_core::units::{ByteLen, ByteOffset};
 use aim_remote::apply::{Applier, ApplyOptions};
-use aim_remote::ship::{ShipOptions, Shipper};
+use aim_remote::ship::{LineOptions, Rounds, ShipOptions, Shipper};
 use aim_remote::transport::{LocalTransport, Transport};
 use aim_tests::{Series, SeriesFile};
 use tempfile::TempDir;
@@ -120,13 +120,18 @@ impl Site {
     }
 
     pub(crate) fn ship_over(&self, transport: impl Transport) -> Shipper {
+        self.ship_by(transport, LineOptions::default())
+    }
+
+    pub(crate) fn ship_by(&self, transport: impl Transport, line: LineOptions) -> Shipper {
         let options = ShipOptions {
             poll: Duration::from_millis(20),
             idle_poll: Duration::from_millis(50),
             first_retry: Duration::from_millis(10),
             last_retry: Duration::from_millis(100),
         };
-        Shipper::start(self.source(), transport, options).unwrap()
+        let rounds = Rounds::new(self.source(), transport).over(line);
+        Shipper::go_round(rounds, options).unwrap()
     }
 
     pub(crate) fn apply(&self) -> Applier {

@@ -7,15 +7,17 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use aim_remote::ssh::{Credential, SshTarget, Timeouts};
+use aim_remote::ssh::{Credential, Login, SshProgram, SshTarget, Timeouts, Way};
 use aim_remote::transport::SftpTransport;
 use tempfile::TempDir;
 
@@ -24,7 +26,7 @@ use tempfile::TempDir;
 pub(crate) enum Fault {
     /// It is cut when the client has sent this many bytes.
     CutAfter(usize),
-    /// Nothing more is taken from the client after this many bytes.
+    /// Nothing more is taken from the client after this many bytes, until it is thawed.
     FreezeAfter(usize),
 }
 
@@ -37,6 +39,7 @@ pub(crate) struct Sshd {
 
 struct Shared {
     config: PathBuf,
+    connections: AtomicUsize,
     fault: Mutex<Option<Fault>>,
     children: Mutex<Vec<Child>>,
     reached: Mutex<Sender<()>>,
@@ -74,6 +77,7 @@ impl Sshd {
         let (sender, reached) = channel();
         let shared = Arc::new(Shared {
             config,
+            connections: AtomicUsize::new(0),
             fault: Mutex::new(None),
             children: Mutex::default(),
             reached: Mutex::new(sender),
@@ -108,9 +112,70 @@ impl Sshd {
     /// Gives the server one more host key.
     pub(crate) fn add_host_key(&self, name: &str, kind: &str) {
         keygen(self.folder.path(), name, kind, "");
+        self.prepend(&format!("HostKey {}", self.path(name).display()));
+    }
+
+    /// Lets the server show the certificate that lies beside its key.
+    pub(crate) fn add_host_certificate(&self) {
+        let path = self.path("host_ed25519-cert.pub");
+        self.prepend(&format!("HostCertificate {}", path.display()));
+    }
+
+    /// Gives the server one other host key, and its certificate.
+    pub(crate) fn only_host_key(&self, name: &str, kind: &str) {
+        keygen(self.folder.path(), name, kind, "");
+        let path = self.path(name);
         let config = fs::read_to_string(&self.shared.config).unwrap();
-        let line = format!("HostKey {}\n", self.path(name).display());
-        fs::write(&self.shared.config, line + &config).unwrap();
+        let rest = config.lines().filter(|line| !line.starts_with("Host"));
+        let rest: Vec<&str> = rest.collect();
+        let rest = rest.join("\n");
+        let (key, rest) = (path.display(), rest + "\n");
+        let text = format!("HostKey {key}\nHostCertificate {key}-cert.pub\n{rest}");
+        fs::write(&self.shared.config, text).unwrap();
+    }
+
+    /// Accepts users whom this key certifies.
+    pub(crate) fn trust_user_authority(&self, name: &str) {
+        let path = self.path(&format!("{name}.pub"));
+        self.prepend(&format!("TrustedUserCAKeys {}", path.display()));
+    }
+
+    /// Replaces a part of the server's configuration.
+    pub(crate) fn reconfigure(&self, from: &str, to: &str) {
+        let config = fs::read_to_string(&self.shared.config).unwrap();
+        assert!(config.contains(from), "{config}");
+        fs::write(&self.shared.config, config.replace(from, to)).unwrap();
+    }
+
+    fn prepend(&self, line: &str) {
+        let config = fs::read_to_string(&self.shared.config).unwrap();
+        fs::write(&self.shared.config, format!("{line}\n{config}")).unwrap();
+    }
+
+    /// Adds to a file of the server's folder.
+    pub(crate) fn append(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        let content = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(path, content + text).unwrap();
+    }
+
+    /// known_hosts as `ssh-keygen -H` makes it of the present one.
+    pub(crate) fn hash_known_hosts(&self) -> String {
+        let path = self.path("known_hosts");
+        let status = Command::new("ssh-keygen")
+            .args(["-q", "-H", "-f"])
+            .arg(&path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+        let hashed = fs::read_to_string(path).unwrap();
+        assert!(hashed.starts_with("|1|"), "{hashed}");
+        hashed
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// As known_hosts names it.
@@ -135,19 +200,61 @@ impl Sshd {
         self.path(name)
     }
 
+    /// The built-in client, with the user's key.
     pub(crate) fn target(&self) -> SshTarget {
         let credential = Credential::KeyFile {
             path: self.path("user"),
             passphrase: None,
         };
+        self.target_with(vec![credential])
+    }
+
+    pub(crate) fn target_with(&self, credentials: Vec<Credential>) -> SshTarget {
         SshTarget {
             host: "127.0.0.1".to_owned(),
-            port: self.port,
+            port: Some(self.port),
             user: user(),
-            known_hosts: vec![self.path("known_hosts")],
-            credentials: vec![credential],
+            way: Way::BuiltIn(Login {
+                known_hosts: vec![self.path("known_hosts")],
+                credentials,
+            }),
             timeouts: Timeouts::default(),
         }
+    }
+
+    /// The program `ssh`, with the same key and the same known_hosts.
+    pub(crate) fn target_by_program(&self) -> SshTarget {
+        let path = self.path("ssh");
+        if !path.exists() {
+            self.write_ssh(&path);
+        }
+        SshTarget {
+            way: Way::Program(SshProgram {
+                path,
+                config: Some(self.path("ssh_config")),
+            }),
+            ..self.target()
+        }
+    }
+
+    /// A script that is `ssh` and tells its process.
+    fn write_ssh(&self, path: &Path) {
+        let folder = self.folder.path().display();
+        let script = format!("#!/bin/sh\necho $$ >> {folder}/ssh.pids\nexec ssh \"$@\"\n");
+        fs::write(path, script).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        let config = format!(
+            "UserKnownHostsFile {folder}/known_hosts\nGlobalKnownHostsFile /dev/null\n\
+             IdentityFile {folder}/user\nIdentityAgent none\n"
+        );
+        fs::write(self.path("ssh_config"), config).unwrap();
+    }
+
+    /// The `ssh` processes that were started so far and are still there, zombies too.
+    pub(crate) fn ssh_processes(&self) -> Vec<String> {
+        let pids = fs::read_to_string(self.path("ssh.pids")).unwrap_or_default();
+        let is_there = |pid: &&str| Path::new("/proc").join(pid).exists();
+        pids.lines().filter(is_there).map(str::to_owned).collect()
     }
 
     pub(crate) fn transport(&self, directory: &Path) -> SftpTransport {
@@ -166,13 +273,81 @@ impl Sshd {
             .expect("the fault strikes");
     }
 
+    /// Lets the lines that were frozen go on.
+    pub(crate) fn thaw(&self) {
+        for (client, server) in self.shared.frozen.lock().unwrap().drain(..) {
+            let shared = Arc::clone(&self.shared);
+            thread::spawn(move || shared.forward(client, server, Fault::CutAfter(usize::MAX)));
+        }
+    }
+
+    /// Adds a line to the configuration of the server.
+    pub(crate) fn configure(&self, line: &str) {
+        let config = fs::read_to_string(&self.shared.config).unwrap();
+        fs::write(&self.shared.config, format!("{line}\n{config}")).unwrap();
+    }
+
+    /// What the servers have said so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.shared.config.with_extension("log")).unwrap_or_default()
+    }
+
+    /// Connections that were made so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Stops the servers of all connections where they are: they live, and do nothing.
+    pub(crate) fn stop_sessions(&self) {
+        let children = self.shared.children.lock().unwrap();
+        children.iter().for_each(|child| signal_all(child, "-STOP"));
+    }
+
     /// Kills the servers of all connections.
     pub(crate) fn kill_sessions(&self) {
         for mut child in self.shared.children.lock().unwrap().drain(..) {
-            child.kill().unwrap();
+            // those that were stopped would not notice
+            signal_all(&child, "-KILL");
             child.wait().unwrap();
         }
+        // as a host does for a process that is gone: what is still sent is refused
+        self.shared.frozen.lock().unwrap().clear();
     }
+}
+
+/// Signals a server and all that it has started. They are stopped first, one generation after the
+/// other: none is born behind our back.
+fn signal_all(child: &Child, signal: &str) {
+    let mut all = vec![child.id()];
+    send("-STOP", &all);
+    loop {
+        let born: Vec<u32> = children_of(&all);
+        if born.is_empty() {
+            break;
+        }
+        send("-STOP", &born);
+        all.extend(born);
+    }
+    send(signal, &all);
+}
+
+/// Processes that these have started, besides themselves.
+fn children_of(parents: &[u32]) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap();
+    let children = processes.filter_map(|entry| {
+        let pid = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let parent = stat.rsplit_once(')')?.1.split(' ').nth(2)?.parse().ok()?;
+        (parents.contains(&parent) && !parents.contains(&pid)).then_some(pid)
+    });
+    children.collect()
+}
+
+fn send(signal: &str, pids: &[u32]) {
+    let mut kill = Command::new("kill");
+    kill.arg(signal).args(pids.iter().map(u32::to_string));
+    // some may have ended meanwhile
+    let _ = kill.stderr(Stdio::null()).status().unwrap();
 }
 
 impl Drop for Sshd {
@@ -183,6 +358,7 @@ impl Drop for Sshd {
 
 impl Shared {
     fn serve(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
+        self.connections.fetch_add(1, Ordering::SeqCst);
         let Some(fault) = self.fault.lock().unwrap().take() else {
             return self.spawn(client.into());
         };
@@ -215,13 +391,13 @@ impl Shared {
         if matches!(fault, Fault::CutAfter(_)) {
             drop(client.shutdown(Shutdown::Both));
         }
-        // the test may have ended without waiting
-        let _ = self.reached.lock().unwrap().send(());
         if matches!(fault, Fault::FreezeAfter(_)) {
             // open, and nobody reads: a byte taken here would be missing from what the server
             // says to the client, which would see a broken stream instead of a frozen one
             self.frozen.lock().unwrap().push((client, server));
         }
+        // the test may have ended without waiting
+        let _ = self.reached.lock().unwrap().send(());
     }
 
     fn spawn(&self, socket: OwnedFd) -> io::Result<()> {
@@ -251,4 +427,24 @@ pub(crate) fn keygen(folder: &Path, name: &str, kind: &str, passphrase: &str) {
         .status()
         .expect("ssh-keygen (package openssh-client) runs");
     assert!(status.success());
+}
+
+/// Has `authority` certify a host key; `options` say for which names and how long.
+pub(crate) fn sign_host_key(folder: &Path, authority: &str, name: &str, options: &[&str]) {
+    sign(folder, authority, name, &[&["-h"], options].concat());
+}
+
+/// Has `authority` certify that a key is this user's.
+pub(crate) fn sign_user_key(folder: &Path, authority: &str, name: &str, user: &str) {
+    sign(folder, authority, name, &["-n", user]);
+}
+
+fn sign(folder: &Path, authority: &str, name: &str, options: &[&str]) {
+    let status = Command::new("ssh-keygen")
+        .args(["-q", "-I", "test", "-s"])
+        .arg(folder.join(authority))
+        .args(options)
+        .arg(folder.join(format!("{name}.pub")))
+        .status();
+    assert!(status.unwrap().success());
 }

@@ -6,11 +6,12 @@ use aim_core::capture::Wanted;
 use aim_core::format::Iocb;
 use aim_core::signature::Answer;
 
+use super::resync::Failing;
 use super::*;
 
 /// Answers what is asked, as the mirror host would: of a mirror that holds `image`.
-fn answering<T>(
-    mirrored: &MirroredDevice<Arc<MemDevice>>,
+fn answering<D: BlockDevice, T>(
+    mirrored: &MirroredDevice<Arc<D>>,
     image: &[u8],
     body: impl FnOnce() -> T,
 ) -> T {
@@ -155,5 +156,25 @@ fn what_was_lost_in_the_group_is_copied_in_full() {
     answering(&mirrored, &content, || source.heal(&mirrored));
     mirrored.stop().unwrap();
     assert!(device.content() == content);
+    assert!(source.mirrored_from(content.clone()) == content);
+}
+
+/// A request that fails is in no record, and may have left on the disk what the mirror holds, although
+/// the group has changed it.
+#[test]
+fn what_failed_in_the_group_is_copied_in_full() {
+    let (source, device) = (Source::comparing(), Failing::new());
+    let content = random_content(4);
+    device.write(ByteOffset(0), &content).unwrap();
+    let mirrored = source.start(device.clone());
+    mirrored.capture().comparison().admit(1);
+    mirrored.capture().request_resync(&[Wanted::All]);
+    wait_until(|| mirrored.capture().comparison().question(1).is_some());
+    mirrored.write(ByteOffset(0), &[1; BLOCK]).unwrap();
+    device.fails_writes.store(true, Ordering::Relaxed);
+    let failed = mirrored.write(ByteOffset(0), &content[..BLOCK]);
+    failed.unwrap_err();
+    answering(&mirrored, &content, || source.heal(&mirrored));
+    mirrored.stop().unwrap();
     assert!(source.mirrored_from(content.clone()) == content);
 }

@@ -8,14 +8,14 @@ use super::*;
 
 /// A disk with a bad place at its start.
 #[derive(Debug)]
-struct Failing {
+pub(super) struct Failing {
     disk: Arc<MemDevice>,
-    fails_writes: AtomicBool,
+    pub(super) fails_writes: AtomicBool,
     fails_reads: AtomicBool,
 }
 
 impl Failing {
-    fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             disk: disk(),
             fails_writes: AtomicBool::new(false),

@@ -2,9 +2,9 @@
 
 use aim_core::device::BlockDevice;
 use aim_core::format::Kind;
-use aim_core::replay::{Differences, Replay};
-use aim_core::state_file::StateFile;
-use aim_core::units::ByteOffset;
+use aim_core::replay::{Differences, Replay, ReplayError};
+use aim_core::state_file::{StateError, StateFile};
+use aim_core::units::{ByteOffset, VolumeId};
 use aim_tests::{Series, SeriesFile};
 
 use super::mirror::{Mirror, two_disks};
@@ -93,6 +93,19 @@ fn a_difference_is_kept_until_it_is_overwritten_or_verified() {
     let told = stored(&mirror).unwrap();
     assert_eq!((told.mismatches(), told.skipped_bytes()), (3, 0));
     assert_eq!(told.as_of(), file.position.lsn);
+}
+
+/// Ranges of another disk would be mended here, and those of this one would not be known.
+#[test]
+fn differences_of_another_volume_are_refused() {
+    let mirror = Mirror::new(&two_disks(), 6);
+    let foreign = Differences::new(VolumeId::generate());
+    foreign.store(&*mirror.folder()).unwrap();
+    let refused = mirror.start().unwrap_err();
+    assert!(
+        matches!(refused, ReplayError::Differences(StateError::Volume { .. })),
+        "{refused}"
+    );
 }
 
 #[test]

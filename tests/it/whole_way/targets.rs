@@ -1,5 +1,6 @@
 //! Several targets: none holds up another, and whoever lacks files is brought back.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +14,13 @@ use aim_core::cursor::Standing;
 use aim_core::device::{BlockDevice, FileDevice};
 use aim_core::fs::{Directory, HostDirectory};
 use aim_core::identity::VolumeIdentity;
+use aim_core::packed::Level;
 use aim_core::spool::{MirrorSpool, SourceSpool};
 use aim_core::units::{ByteLen, ByteOffset, Timestamp};
 use aim_remote::apply::{Applier, ApplyOptions};
-use aim_remote::file_io::run_blocking;
-use aim_remote::ship::{MaxLag, Retention, Rounds, Shipper, Target};
-use aim_remote::transport::LocalTransport;
+use aim_remote::file_io::{FileIo, run_blocking};
+use aim_remote::ship::{LineOptions, MaxLag, Retention, Rounds, Shipper, Target};
+use aim_remote::transport::{Bandwidth, LocalTransport};
 use aim_tests::Rng;
 
 use super::coordinators::{SIZE, assert_same, ship_options, wait_until, write_at_random};
@@ -101,6 +103,19 @@ impl Site {
     fn rounds(&self, source: &Source, name: &str) -> Rounds<LocalTransport> {
         let transport = LocalTransport::new(self.path(name));
         Rounds::to_target(source.retention.clone(), source.index(name), transport)
+    }
+
+    /// Rounds in which each file that is begun has arrived before anything else is done.
+    fn rounds_in_place(&self, source: &Source, name: &str) -> Rounds<LocalTransport> {
+        let root = self.path(name);
+        let transport = LocalTransport::in_place(self.path(name), move |folder| {
+            Ok(HostDirectory::open(root.join(folder))?)
+        });
+        Rounds::to_target(source.retention.clone(), source.index(name), transport)
+    }
+
+    fn ship_by(&self, source: &Source, name: &str, line: LineOptions) -> Shipper {
+        Shipper::go_round(self.rounds(source, name).over(line), ship_options()).unwrap()
     }
 
     fn ship(&self, source: &Source, name: &str) -> Shipper {
@@ -186,14 +201,15 @@ fn a_dead_and_a_slow_target_hold_up_neither_the_disk_nor_another() {
     let source = site.start(&targets);
     let (quick, applier) = (site.ship(&source, "quick"), site.apply("quick"));
     let dead = site.ship(&source, "dead");
-    let mut slow = site.rounds(&source, "slow");
+    let mut slow = site.rounds_in_place(&source, "slow");
     write_at_random(&source.mirrored, 1, 60);
     let captured = source.mirrored.capture().status().captured;
     wait_until("the quick one to have it", || {
         applier.status().applied.lsn >= captured
     });
     let one_file = |rounds: &mut Rounds<LocalTransport>| {
-        run_blocking(|io| async move { rounds.round(&io, Duration::ZERO).await }).unwrap()
+        let io = FileIo::in_place();
+        run_blocking(|_| async move { rounds.round(&io, Duration::ZERO).await }).unwrap()
     };
     one_file(&mut slow).unwrap();
     wait_until("the dead one to be said", || {
@@ -270,6 +286,50 @@ fn who_is_past_its_max_lag_is_left_and_brought_back_byte_for_byte() {
         source,
         vec![("one", one, one_applier), ("two", two, two_applier)],
     );
+}
+
+/// Several packed files are on their way, on a line that never gets through with them.
+#[test]
+fn who_is_left_while_files_are_on_their_way_takes_up_the_series_at_a_packed_baseline() {
+    let site = Site::new(Initial::Identical);
+    for name in ["one", "two"] {
+        site.add_mirror(name, &blank());
+    }
+    let source = site.start(&[("one", NO_LIMIT), ("two", LAG)]);
+    let (one, one_applier) = (site.ship(&source, "one"), site.apply("one"));
+    let packing = LineOptions {
+        compression: Some(Level::MIN),
+        ..LineOptions::default()
+    };
+    let slow = LineOptions {
+        bandwidth: Bandwidth::always(NonZeroU64::new(64 << 10).unwrap()),
+        ..packing.clone()
+    };
+    let (two, two_applier) = (site.ship_by(&source, "two", slow), site.apply("two"));
+    write_at_random(&source.mirrored, 17, 100);
+    wait_until("something to be on its way", || two.status().sent_bytes > 0);
+    wait_until("it to be left", || {
+        source.check();
+        source.standing("two") != Standing::Follows
+    });
+    // it is reached all the time
+    wait_until("it to join", || source.standing("two") == Standing::Joins);
+    two.stop();
+    let two = site.ship_by(&source, "two", packing);
+    write_at_random(&source.mirrored, 18, 20);
+    wait_until("it to follow again", || {
+        source.standing("two") == Standing::Follows
+    });
+    write_at_random(&source.mirrored, 19, 20);
+    site.finish(
+        source,
+        vec![("one", one, one_applier), ("two", two, two_applier)],
+    );
+    for name in ["one", "two"] {
+        let spool = MirrorSpool::open(HostDirectory::open(site.path(name)).unwrap()).unwrap();
+        let rejected = spool.rejected().unwrap();
+        assert!(rejected.files.is_empty() && rejected.packed.is_empty());
+    }
 }
 
 #[test]

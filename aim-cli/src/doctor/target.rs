@@ -1,0 +1,200 @@
+//! The mirror's directory, as the source reaches it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aim_core::identity::VolumeIdentity;
+use aim_remote::file_io::run_blocking;
+use aim_remote::transport::{LocalTransport, SftpTransport, Survey, Transport, TransportError};
+
+use super::finding::Section;
+use super::folder::judge_room;
+use super::host::look;
+use super::probe::{self, Speed};
+use super::volume::shares_disk;
+use crate::config::{Login, Size, Target, TargetConfig, VolumeConfig};
+use crate::far::{FarDirectory, Line, explain, line};
+use crate::host::DiskGraph;
+
+const FILES_LEAST: u64 = 4;
+const FILES_ENOUGH: u64 = 32;
+/// Answers that the mirror host has to give until a sealed file is there: it is looked for,
+/// opened, compared, written, synced, renamed.
+const ROUND_TRIPS: u32 = 12;
+
+/// A volume, and one of its targets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way<'a> {
+    pub(super) volume: &'a VolumeConfig,
+    pub(super) target: &'a TargetConfig,
+}
+
+/// Looks at a target of a volume.
+pub(super) fn examine(
+    section: &mut Section,
+    way: Way<'_>,
+    graph: &DiskGraph,
+    identity: Option<&VolumeIdentity>,
+) {
+    let speed = match (line(way.target), &way.target.target) {
+        (Line::Local(transport), Target::Directory(path)) => {
+            local(section, way, graph, &transport, path)
+        }
+        (Line::Sftp(transport), _) => sftp(section, way, &transport),
+        (Line::Local(_), Target::Ssh(_)) => None,
+    };
+    if speed.is_some() {
+        belongs(section, way, identity);
+    }
+}
+
+fn local(
+    section: &mut Section,
+    way: Way<'_>,
+    graph: &DiskGraph,
+    transport: &LocalTransport,
+    path: &Path,
+) -> Option<Speed> {
+    let folder = look(section, "target", path)?;
+    if folder.exists {
+        folder.judge_durable(section, "target");
+        room(section, way, folder.free_bytes);
+    }
+    if shares_disk(graph, path, &way.volume.device) {
+        section.warn(
+            "target",
+            "the mirror's directory is on the same disk as what is mirrored",
+            "put it on another disk, or on another host",
+        );
+    }
+    let speed = run_blocking(|_| probe::measure(transport)).ok()?;
+    judge_speed(section, way, Duration::ZERO, speed)
+}
+
+fn sftp(section: &mut Section, way: Way<'_>, transport: &SftpTransport) -> Option<Speed> {
+    let examined = run_blocking(|_| async {
+        let survey = transport.survey().await?;
+        Ok((survey, probe::measure(transport).await))
+    });
+    let (survey, speed): (Survey, _) = match examined {
+        Ok(Ok(examined)) => examined,
+        Ok(Err(error)) => {
+            section.failed("target", explain(&transport.place(), &error));
+            return None;
+        }
+        Err(error) => {
+            let what = format!("the network part can't be started: {error}");
+            section.problem("target", what, "look at the limits of this process");
+            return None;
+        }
+    };
+    told(section, way, &survey);
+    if let Some(free) = survey.free_bytes {
+        room(section, way, free);
+    }
+    judge_speed(section, way, survey.round_trip, speed)
+}
+
+/// What was found out by connecting.
+fn told(section: &mut Section, way: Way<'_>, survey: &Survey) {
+    let place = way.target.target.to_string();
+    section.ok("target", format!("{place} is reached"));
+    match (&survey.host_key, &survey.login, &way.target.login) {
+        (Some(host_key), Some(login), _) => {
+            section.ok("host_key", host_key);
+            section.ok("login", format!("with {login}"));
+        }
+        (_, _, Some(Login::Program { path, .. })) => {
+            section.ok("login", format!("by {}", path.display()));
+        }
+        _ => {}
+    }
+    let finding = section.ok(
+        "sftp",
+        "files can be made durable, and replaced in one step",
+    );
+    finding.figure("extensions", survey.extensions.clone());
+    let shown = milliseconds(survey.round_trip);
+    let finding = section.ok("round_trip", shown);
+    finding.figure("seconds", survey.round_trip.as_secs_f64());
+}
+
+fn room(section: &mut Section, way: Way<'_>, free: u64) {
+    let files = |count: u64| count * way.volume.seal_bytes;
+    let needed = (files(FILES_LEAST), files(FILES_ENOUGH));
+    judge_room(section, "target_room", free, needed, "what arrives");
+}
+
+/// Says what the probe has shown, and what is to be expected of it.
+fn judge_speed(
+    section: &mut Section,
+    way: Way<'_>,
+    round_trip: Duration,
+    speed: Result<Speed, TransportError>,
+) -> Option<Speed> {
+    let speed = match speed {
+        Ok(speed) => speed,
+        Err(error) => {
+            section.failed("writable", explain(&way.target.target.to_string(), &error));
+            return None;
+        }
+    };
+    section.ok("writable", "a file was stored, synced and removed");
+    let rate = speed.bytes_per_second();
+    let shown = format!("{} a second", Size(rate as u64));
+    let finding = section.ok("throughput", shown);
+    finding
+        .figure("bytes_per_second", rate as u64)
+        .figure("probe_bytes", speed.bytes);
+    let (idle, busy) = latency(way, round_trip, rate);
+    let what = format!(
+        "about {:.1} s is to be expected, {:.1} s where files are full",
+        idle.as_secs_f64(),
+        busy.as_secs_f64()
+    );
+    let finding = section.ok("time_latency", what);
+    finding
+        .figure("idle_seconds", idle.as_secs_f64())
+        .figure("busy_seconds", busy.as_secs_f64());
+    Some(speed)
+}
+
+/// Until a change is on the mirror: its file is sealed, and travels; small, or as large as it may
+/// become.
+fn latency(way: Way<'_>, round_trip: Duration, rate: f64) -> (Duration, Duration) {
+    let idle = way.volume.seal_after + round_trip * ROUND_TRIPS;
+    let full = way.volume.seal_bytes as f64 / rate.max(1.0);
+    (idle, idle + Duration::from_secs_f64(full.min(1e9)))
+}
+
+/// Whether what is there is this volume's.
+fn belongs(section: &mut Section, way: Way<'_>, identity: Option<&VolumeIdentity>) {
+    let far = match FarDirectory::new(way.target).volume() {
+        Ok(far) => far,
+        Err(failure) => {
+            section.failed("pairing", failure);
+            return;
+        }
+    };
+    match (identity, far) {
+        (Some(ours), Some(theirs)) if ours.id == theirs.id => {
+            section.ok("pairing", "the directory is this volume's");
+        }
+        (_, Some(theirs)) => {
+            let remedy = "give each volume a directory of its own on the mirror host";
+            let what = format!("the directory is that of volume {}", theirs.id);
+            section.problem("pairing", what, remedy);
+        }
+        (Some(_), None) => {
+            let remedy = format!("`aim init {}` again", way.volume.name);
+            section.problem("pairing", "the directory has no volume.id", remedy);
+        }
+        (None, None) => {
+            section.ok("pairing", "the directory is free for a new volume");
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
