@@ -308,12 +308,11 @@ fn who_is_left_while_files_are_on_their_way_takes_up_the_series_at_a_packed_base
     let (two, two_applier) = (site.ship_by(&source, "two", slow), site.apply("two"));
     write_at_random(&source.mirrored, 17, 100);
     wait_until("something to be on its way", || two.status().sent_bytes > 0);
-    wait_until("it to be left", || {
+    // it is reached all the time, and follows again while the other one still needs the files
+    wait_until("it to be left, and to join", || {
         source.check();
-        source.standing("two") != Standing::Follows
+        source.standing("two") == Standing::Joins
     });
-    // it is reached all the time
-    wait_until("it to join", || source.standing("two") == Standing::Joins);
     two.stop();
     let two = site.ship_by(&source, "two", packing);
     write_at_random(&source.mirrored, 18, 20);
