@@ -1,5 +1,6 @@
 //! Where a target stands, by its cursor and by what is here, and what it is to be sent.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 use aim_core::cursor::{MirrorCursor, Position, Standing, TargetRecord};
@@ -35,7 +36,8 @@ pub(super) enum Connection {
     Whole,
     /// A file that it needs is gone.
     Gap,
-    /// What it needs is just being sealed.
+    /// What it needs is just being sealed, or lies there and is not received yet, or again: a
+    /// power cut may take back a cursor that was read, but no file that it spoke of.
     Unclear,
 }
 
@@ -60,10 +62,12 @@ impl Retention {
         })
     }
 
-    /// How a cursor is connected with the files that are here.
+    /// How a cursor is connected with the files that are here, and with those that lie in the far
+    /// `incoming/`, with their lengths.
     pub(super) fn find(
         &self,
         cursor: &MirrorCursor,
+        far: &BTreeMap<String, u64>,
         journal: &Journal,
     ) -> Result<Connection, ShipError> {
         let sealed = journal.sealed;
@@ -80,7 +84,11 @@ impl Retention {
         let has_all = is_proven && cursor.received.file == sealed.file;
         Ok(if has_all || is_at_start && sealed.is_start() {
             Connection::Whole
-        } else if needed == sealed.file && !journal.is_complete {
+        } else if needed == sealed.file && !journal.is_complete
+            || [next.sealed(), next.packed()]
+                .iter()
+                .any(|name| far.contains_key(name))
+        {
             Connection::Unclear
         } else {
             Connection::Gap
@@ -101,7 +109,8 @@ impl Retention {
                 Connection::Gap => Err(ShipError::Gap {
                     needed: cursor.received.file.next(),
                 }),
-                _ => Ok(TargetRecord {
+                Connection::Unclear => Ok(record.clone()),
+                Connection::Whole => Ok(TargetRecord {
                     received: cursor.received,
                     ..record.clone()
                 }),

@@ -19,6 +19,7 @@
 //! or new, may follow again only if no group has left out anything since what it has applied: it
 //! was not asked.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -227,13 +228,18 @@ impl Retention {
         self.change(&mut state, index, record)
     }
 
-    /// Takes what the cursor of a target proves, removes the files that nobody needs any more, and
+    /// Takes what the cursor of a target and the files in its `incoming/` prove, removes the files that nobody needs any more, and
     /// says what the target is to be sent.
-    pub(super) fn take(&self, index: usize, cursor: &MirrorCursor) -> Result<Course, ShipError> {
+    pub(super) fn take(
+        &self,
+        index: usize,
+        cursor: &MirrorCursor,
+        far: &BTreeMap<String, u64>,
+    ) -> Result<Course, ShipError> {
         let mut state = self.lock();
         let journal = self.look()?;
         let record = state.targets[index].record.clone();
-        let found = self.find(cursor, &journal)?;
+        let found = self.find(cursor, far, &journal)?;
         let next = self.next_record(&state, &record, cursor, &journal, found)?;
         if next != record {
             self.change(&mut state, index, next.clone())?;

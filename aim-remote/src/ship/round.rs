@@ -245,7 +245,7 @@ impl<T: Transport> Rounds<T> {
         let Course {
             waiting,
             is_joining,
-        } = self.take_receipts(&cursor)?;
+        } = self.take_receipts(&cursor, &far)?;
         let is_asking = match &self.retention.capture {
             Some(handles) => {
                 let (party, retention) = (self.target as u32, &self.retention);
@@ -340,8 +340,12 @@ impl<T: Transport> Rounds<T> {
     }
 
     /// Step 2; gives the files that are to be put.
-    fn take_receipts(&mut self, cursor: &MirrorCursor) -> Result<Course, ShipError> {
-        let course = self.retention.take(self.target, cursor)?;
+    fn take_receipts(
+        &mut self,
+        cursor: &MirrorCursor,
+        far: &BTreeMap<String, u64>,
+    ) -> Result<Course, ShipError> {
+        let course = self.retention.take(self.target, cursor, far)?;
         let waiting = &course.waiting;
         let next = cursor.received.file.next();
         self.delivered = self.delivered.split_off(&next);
