@@ -124,6 +124,9 @@ pub(crate) struct WaitArgs {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+    /// Only this target of the volume; else all of them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Option<String>,
     /// Give up after this long, such as 30s or 5m [default: never]
     #[arg(long, value_name = "TIME")]
     pub(crate) timeout: Option<Span>,
@@ -135,6 +138,9 @@ pub(crate) struct SyncArgs {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+    /// Only this target of the volume; else all of them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Option<String>,
     /// Compare and copy all of the disk, not only what `aim verify` has found
     #[arg(long)]
     pub(crate) all: bool,
@@ -152,6 +158,9 @@ pub(crate) struct VerifyArgs {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+    /// Only this target of the volume; else all of them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Option<String>,
     /// Copy to the mirror what differs, and look again
     #[arg(long, conflicts_with = "no_wait")]
     pub(crate) repair: bool,

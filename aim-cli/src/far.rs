@@ -12,11 +12,11 @@ use aim_remote::transport::{
     LocalTransport, Name, Progress, SftpTransport, Transport, TransportError,
 };
 
-use crate::config::{Key, Login, Target, VolumeConfig};
+use crate::config::{Key, Login, Target, TargetConfig};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
 
-/// A connection to the target of a volume, made when it is needed.
+/// A connection to a target, made when it is needed.
 #[derive(Debug)]
 pub(crate) enum Line {
     /// A directory on a mounted file system.
@@ -25,14 +25,14 @@ pub(crate) enum Line {
     Sftp(SftpTransport),
 }
 
-/// The way to the target of a volume.
-pub(crate) fn line(volume: &VolumeConfig) -> Line {
-    let target = match &volume.target {
+/// The way to a target.
+pub(crate) fn line(config: &TargetConfig) -> Line {
+    let target = match &config.target {
         Target::Directory(path) => return Line::Local(LocalTransport::new(path)),
         Target::Ssh(target) => target,
     };
     // an SSH target always has a login: the configuration was refused otherwise
-    let way = match &volume.login {
+    let way = match &config.login {
         None => Way::BuiltIn(ssh::Login {
             known_hosts: Vec::new(),
             credentials: Vec::new(),
@@ -54,7 +54,7 @@ pub(crate) fn line(volume: &VolumeConfig) -> Line {
         timeouts: Timeouts::default(),
     };
     let transport = SftpTransport::new(account, target.path.clone());
-    Line::Sftp(transport.with_channels(volume.line.channels))
+    Line::Sftp(transport.with_channels(config.line.channels))
 }
 
 fn credential(key: &Key) -> Credential {
@@ -69,25 +69,25 @@ fn credential(key: &Key) -> Credential {
     }
 }
 
-/// The target of a volume. Every call makes its own connection.
+/// The directory of a target. Every call makes its own connection.
 #[derive(Debug)]
 pub(crate) struct FarDirectory<'a> {
-    volume: &'a VolumeConfig,
+    target: &'a TargetConfig,
 }
 
 impl<'a> FarDirectory<'a> {
-    pub(crate) fn new(volume: &'a VolumeConfig) -> Self {
-        Self { volume }
+    pub(crate) fn new(target: &'a TargetConfig) -> Self {
+        Self { target }
     }
 
     /// For messages.
     pub(crate) fn place(&self) -> String {
-        self.volume.target.to_string()
+        self.target.target.to_string()
     }
 
     /// The volume that the far directory belongs to; `None` if to none yet.
     pub(crate) fn volume(&self) -> Outcome<Option<VolumeIdentity>> {
-        let bytes = match line(self.volume) {
+        let bytes = match line(self.target) {
             Line::Local(transport) => self.complete(get(&transport, VolumeIdentity::NAME)),
             Line::Sftp(transport) => self.complete(get(&transport, VolumeIdentity::NAME)),
         }?;
@@ -105,7 +105,7 @@ impl<'a> FarDirectory<'a> {
 
     /// Stores a small file, durably.
     pub(crate) fn put(&self, name: &str, content: Vec<u8>) -> Outcome<()> {
-        match line(self.volume) {
+        match line(self.target) {
             Line::Local(transport) => self.complete(put(&transport, name, content)),
             Line::Sftp(transport) => self.complete(put(&transport, name, content)),
         }

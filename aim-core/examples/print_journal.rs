@@ -99,6 +99,8 @@ fn print_iocb(iocb: &Iocb) {
         Kind::Verify { .. } => "verify",
         Kind::GroupBegin { hole: false } => "group begin",
         Kind::GroupBegin { hole: true } => "group begin, behind a hole",
+        Kind::BaselineBegin => "baseline begin",
+        Kind::BaselineEnd { .. } => "baseline end",
         Kind::GroupEnd => "group end",
     };
     let fua = if iocb.fua { ", FUA" } else { "" };

@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 
-use aim_core::cursor::{MirrorCursor, Position, SealedCursor};
+use aim_core::cursor::{
+    MirrorCursor, Position, SealedCursor, Standing, TargetRecord, TargetsCursor,
+};
 use aim_core::identity::{DeviceIdentity, Fingerprint, MirrorIdentity, VolumeIdentity};
 use aim_core::state_file::StateFile;
 use aim_core::units::{ByteLen, DeviceId, Epoch, FileNumber, Lsn, MirrorId, Timestamp, VolumeId};
@@ -79,6 +81,43 @@ fn mirror_cursor() {
         intent: position(8),
         applied: position(7),
         applied_time: Timestamp(1_700_000_000_123_456_789),
+        base: FileNumber(0),
     };
     assert_golden(include_bytes!("../golden/state/mirror.cursor"), &value);
+}
+
+#[test]
+fn targets_cursor() {
+    let value = TargetsCursor {
+        volume: VOLUME,
+        compared: Lsn(0x801),
+        targets: vec![
+            TargetRecord {
+                mirror: MirrorId([0xb1; 16]),
+                received: position_in_group(9),
+                ..TargetRecord::new("near", Standing::Follows)
+            },
+            TargetRecord {
+                received: position(3),
+                from: FileNumber(8),
+                from_lsn: Lsn(0x7001),
+                ..TargetRecord::new("far", Standing::Joins)
+            },
+            TargetRecord::new("new_one", Standing::New),
+            TargetRecord::new("left-one", Standing::Left),
+        ],
+    };
+    assert_golden(include_bytes!("../golden/state/targets.cursor"), &value);
+}
+
+/// A mirror that takes up the series behind missing files.
+#[test]
+fn mirror_cursor_at_a_baseline() {
+    let value = MirrorCursor {
+        received: position(9),
+        base: FileNumber(8),
+        ..MirrorCursor::new(VOLUME)
+    };
+    let golden = include_bytes!("../golden/state/mirror.cursor.base");
+    assert_golden(golden, &value);
 }

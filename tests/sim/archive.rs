@@ -33,7 +33,7 @@ impl Archive {
     /// What is wrong with a file: it does not follow the one before, or is not whole.
     pub(crate) fn look(&mut self, outgoing: &dyn Directory) -> Result<Vec<Lsn>, String> {
         let mut ends = Vec::new();
-        let Ok(texts) = outgoing.list() else {
+        let Ok(texts) = outgoing.list().or_else(|_| outgoing.list()) else {
             return Ok(ends);
         };
         let mut names: Vec<_> = (texts.iter())
@@ -43,7 +43,9 @@ impl Archive {
         names.sort_unstable();
         for name in names {
             let text = name.sealed();
-            let Ok(bytes) = outgoing.read_small(&text, 1 << 30) else {
+            // a step that was to fail may be this one
+            let read = || outgoing.read_small(&text, 1 << 30);
+            let Ok(bytes) = read().or_else(|_| read()) else {
                 return Ok(ends);
             };
             let file = outgoing
@@ -71,6 +73,17 @@ impl Archive {
     }
 
     /// Whether a place of the series lies behind a file that was sealed.
+    /// Whether it can be told that all files in `outgoing` were seen.
+    pub(crate) fn has_all(&self, outgoing: &dyn Directory) -> bool {
+        let Ok(names) = outgoing.list() else {
+            return false;
+        };
+        let mut files = names
+            .iter()
+            .filter_map(|text| FileName::parse_sealed(text).ok());
+        files.all(|name| self.files.contains_key(&name.number))
+    }
+
     pub(crate) fn knows(&self, position: Position) -> bool {
         let file = self.files.get(&position.file);
         position.is_start() || file.is_some_and(|file| file.position == position)

@@ -22,6 +22,8 @@ pub(crate) enum Event {
     Ship,
     Receive,
     Apply,
+    /// It is looked whether the mirror is too far behind.
+    Leave,
     /// The operator asks for it.
     Resync,
     Verify,
@@ -53,6 +55,7 @@ const WORK: &[(Event, u64)] = &[
 
 /// What happens in some runs, and how often at most.
 const SOMETIMES: &[(Event, u64)] = &[
+    (Event::Leave, 8),
     (Event::Resync, 3),
     (Event::Verify, 4),
     (Event::Insist, 4),

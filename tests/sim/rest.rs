@@ -12,7 +12,7 @@ use crate::stop::Stop;
 use crate::world::World;
 
 /// Rounds in which everything has to come to rest.
-const ROUNDS_TO_REST: u32 = 300;
+const ROUNDS_TO_REST: u32 = 600;
 
 /// How often an operator asks until something is done.
 const ASKED_MOST: u32 = 6;
@@ -97,6 +97,7 @@ impl World {
         self.front_end.in_flight() == 0
             && self.source.trouble.is_none()
             && self.mirror.trouble.is_none()
+            && self.source.is_followed()
             && source.state == CaptureState::Capturing
             && source.resync.is_none()
             && !source.verify.is_running
@@ -107,9 +108,10 @@ impl World {
 
     fn standing(&self) -> String {
         format!(
-            "{} requests in flight; source {:?}, in open/ {:?}, {:?}; mirror {:?}, {:?}",
+            "{} requests in flight; source {:?}, {}, in open/ {:?}, {:?}; mirror {:?}, {:?}",
             self.front_end.in_flight(),
             self.source.status(),
+            self.source.target(),
             self.source.open_files(),
             self.source.trouble,
             self.mirror.cursor(),

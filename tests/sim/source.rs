@@ -9,6 +9,8 @@ use aim_core::capture::{
     Capture, CaptureConfig, CaptureStatus, ExtentMap, Initial, JournalPolicy, OnFull, SealPolicy,
     StagingConfig, Worker, Workers,
 };
+use aim_core::clock::Clock;
+use aim_core::cursor::Standing;
 use aim_core::fs::Directory;
 use aim_core::identity::VolumeIdentity;
 use aim_core::journal::{FileName, Recovered, recover};
@@ -16,7 +18,7 @@ use aim_core::packed::Level;
 use aim_core::spool::{SourceSpool, SpoolError};
 use aim_core::units::{ByteLen, Lsn};
 use aim_remote::file_io::FileIo;
-use aim_remote::ship::{LineOptions, Next, Rounds};
+use aim_remote::ship::{LineOptions, MaxLag, Next, Retention, Rounds, Target};
 use aim_tests::{MemFileSystem, Power, Rng, Sabotage};
 
 use crate::clock::SimClock;
@@ -27,6 +29,9 @@ use crate::stop::Stop;
 
 const JOURNAL: &str = "/journal";
 const STATE: &str = "/state";
+
+/// Files for so many bytes are kept, and no more when that is looked at.
+const LAG_BYTES: u64 = 24 << 10;
 
 /// The source host.
 #[derive(Debug)]
@@ -60,6 +65,7 @@ struct Daemon {
     capture: Capture,
     workers: Workers,
     rounds: Rounds<Line>,
+    retention: Arc<Retention>,
 }
 
 /// How the source is set up.
@@ -162,9 +168,19 @@ impl Source {
             self.clock.clone(),
         );
         let (capture, workers) = started.map_err(|error| error.to_string())?;
-        let rounds = Rounds::new(spool, self.line.clone()).over(self.line_options.clone());
+        let target = Target {
+            name: "mirror".to_owned(),
+            max_lag: MaxLag {
+                bytes: Some(LAG_BYTES),
+                age: None,
+            },
+        };
+        let retention = Retention::open(spool, vec![target], &capture);
+        let retention = retention.map_err(|error| error.to_string())?;
         self.daemon = Some(Daemon {
-            rounds: rounds.comparing(capture.comparison()),
+            rounds: Rounds::to_target(retention.clone(), 0, self.line.clone())
+                .over(self.line_options.clone()),
+            retention,
             capture,
             workers,
         });
@@ -197,6 +213,36 @@ impl Source {
         let ended = now(daemon.rounds.round(&io, longest)).map_err(|error| error.to_string());
         self.trouble = ended.clone().err();
         Some(ended)
+    }
+
+    /// Leaves the mirror to a baseline if it is far behind. Says whether that is done.
+    pub(crate) fn leave_mirror(&mut self) -> Option<Result<bool, String>> {
+        let daemon = self.daemon.as_mut()?;
+        let checked = daemon.retention.check(self.clock.now(), None);
+        let checked = checked.map_err(|error| error.to_string());
+        Some(checked.map(|()| daemon.retention.status(0).standing == Standing::Left))
+    }
+
+    /// Where the mirror stands.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        let daemon = self.daemon.as_ref();
+        daemon.map(|daemon| daemon.retention.status(0).standing)
+    }
+
+    /// Where the mirror stands, for messages.
+    pub(crate) fn target(&self) -> String {
+        let daemon = self.daemon.as_ref();
+        let told = daemon.map(|daemon| {
+            let baselines = daemon.capture.baselines().status();
+            format!("{:?}, {baselines:?}", daemon.retention.status(0))
+        });
+        told.unwrap_or_default()
+    }
+
+    /// Whether the mirror gets each change.
+    pub(crate) fn is_followed(&self) -> bool {
+        let daemon = self.daemon.as_ref();
+        daemon.is_some_and(|daemon| daemon.retention.status(0).standing == Standing::Follows)
     }
 
     /// The daemon ends as it should. Its caller has completed all requests.

@@ -155,10 +155,34 @@ impl World {
     }
 
     pub(crate) fn ship(&mut self) {
+        if !self.has_seen_all() {
+            return;
+        }
         let hasty = self.rng.chance(2);
         self.trap.now(Doing::Source);
         if let Some(ended) = self.source.ship(hasty) {
             self.log.note(&format!("shipped: {}", text(&ended)));
+        }
+    }
+
+    /// Whether the archive holds every file that may go now: its own look may have failed.
+    fn has_seen_all(&mut self) -> bool {
+        let outgoing = self.source.outgoing();
+        // what is wrong is said when this step is over
+        let ends = self.archive.look(&*outgoing).unwrap_or_default();
+        ends.into_iter().for_each(|end| self.model.healed(end));
+        self.archive.has_all(&*outgoing)
+    }
+
+    /// Files that the mirror lacks may be removed: then it needs a baseline.
+    pub(crate) fn leave_mirror(&mut self) {
+        if !self.has_seen_all() {
+            return;
+        }
+        self.trap.now(Doing::Source);
+        if let Some(ended) = self.source.leave_mirror() {
+            self.was_left |= ended == Ok(true);
+            self.log.note(&format!("left the mirror: {}", text(&ended)));
         }
     }
 

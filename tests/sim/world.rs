@@ -1,5 +1,6 @@
 //! Both hosts and what happens to them, all of it drawn from one seed.
 
+use aim_core::cursor::Standing;
 use aim_core::units::Lsn;
 use aim_tests::Rng;
 
@@ -41,6 +42,8 @@ pub(crate) struct World {
     pub(crate) owed: Option<Lsn>,
     /// The operator was told to copy everything.
     pub(crate) is_told: bool,
+    /// Files that the mirror lacked were removed.
+    pub(crate) was_left: bool,
     /// The mirror's disks have decayed.
     pub(crate) has_decayed: bool,
 }
@@ -82,6 +85,7 @@ impl World {
             promised: Lsn(0),
             owed: None,
             is_told: false,
+            was_left: false,
             has_decayed: false,
             rng,
             plan,
@@ -124,6 +128,7 @@ impl World {
             Event::Work(worker) => drop(self.work(worker)),
             Event::Time => self.let_time_pass(),
             Event::Ship => self.ship(),
+            Event::Leave => self.leave_mirror(),
             Event::Receive => self.receive(),
             Event::Apply => drop(self.apply()),
             Event::Resync => self.request_resync(),
@@ -160,7 +165,21 @@ impl World {
         let looked = self.archive.look(&*self.source.outgoing());
         let ends = looked.map_err(|what| Failure::new(Promise::P2, what))?;
         ends.into_iter().for_each(|end| self.model.healed(end));
+        self.check_standing()?;
         self.check_mirror()
+    }
+
+    /// A mirror that was not left lacks no file that is gone: what it has acknowledged it has.
+    fn check_standing(&mut self) -> Result<(), Failure> {
+        match self.source.standing() {
+            Some(Standing::Left) => self.was_left = true,
+            Some(Standing::Joins) if !self.was_left => {
+                let what = "the mirror lacks files that it had acknowledged".to_owned();
+                return Err(Failure::new(Promise::P3, what));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// P2, where the mirror says that it holds exactly what its cursor says.

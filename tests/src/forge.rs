@@ -4,7 +4,7 @@
 use aim_core::cursor::Position;
 use aim_core::format::checksum::payload_checksum;
 use aim_core::format::limits::IOCB_BYTES;
-use aim_core::format::{GROUPS, Header, Iocb, Kind, Layout, Payload, Seal};
+use aim_core::format::{BASELINES, GROUPS, Header, Iocb, Kind, Layout, Payload, Seal};
 use aim_core::identity::VolumeIdentity;
 use aim_core::units::{ByteLen, ByteOffset, DeviceId, Epoch, FileNumber, Lsn, Timestamp, VolumeId};
 
@@ -70,7 +70,8 @@ pub fn forge_file(choices: &mut Choices<'_>, volume: &VolumeIdentity, after: Pos
     let count = 1 + u32::from(choices.byte()) % 12;
     header.layout = Layout::with_capacity(count);
     let (iocbs, data, groups) = forge_content(choices, volume, &header, count);
-    header.incompatible = choices.mostly(u64::from(groups.are_used) * GROUPS);
+    let baselines = u64::from(groups.begun | groups.ended != 0) * BASELINES;
+    header.incompatible = choices.mostly(u64::from(groups.are_used) * GROUPS + baselines);
     let total = header.layout.data_offset + data.len() as u64;
     let first = header.first_lsn.get();
     let mut seal = Seal {
@@ -81,6 +82,8 @@ pub fn forge_file(choices: &mut Choices<'_>, volume: &VolumeIdentity, after: Pos
         total_size: ByteLen(choices.mostly(total)),
         sealed: Timestamp(choices.mostly(u64::MAX)),
         open_group: Lsn(choices.mostly(groups.open.get())),
+        baseline_begun: Lsn(choices.mostly(groups.begun)),
+        baseline_ended: Lsn(choices.mostly(groups.ended)),
     };
     header.layout.iocb_offset = choices.mostly(header.layout.iocb_offset);
     header.layout.data_offset = choices.mostly(header.layout.data_offset);
@@ -122,12 +125,15 @@ fn forge_header(choices: &mut Choices<'_>, volume: &VolumeIdentity, after: Posit
     }
 }
 
-/// What the records of a file do to groups.
+/// What the records of a file do to groups and baselines.
 struct Groups {
     /// The one that is open behind them; 0: none.
     open: Lsn,
     /// Whether the file needs the feature.
     are_used: bool,
+    /// The baselines that begin and end there; 0: none.
+    begun: u64,
+    ended: u64,
 }
 
 /// IOCBs, the payloads that belong to them, and the groups in them.
@@ -140,6 +146,8 @@ fn forge_content(
     let mut groups = Groups {
         open: header.open_group,
         are_used: header.open_group != Lsn(0),
+        begun: 0,
+        ended: 0,
     };
     let mut iocbs = Vec::with_capacity(count as usize * IOCB_BYTES);
     let mut data = Vec::new();
@@ -152,6 +160,8 @@ fn forge_content(
         match iocb.kind {
             Kind::GroupBegin { .. } => groups.open = iocb.lsn,
             Kind::GroupEnd => groups.open = Lsn(0),
+            Kind::BaselineBegin => groups.begun = iocb.lsn.get(),
+            Kind::BaselineEnd { begin } => groups.ended = begin.get(),
             _ => {}
         }
         if let Some(payload) = &mut iocb.payload {
@@ -197,11 +207,17 @@ fn forge_iocb(
             },
             _ => Kind::GroupEnd,
         },
+        5 => match choices.byte() {
+            0..128 => Kind::BaselineBegin,
+            begin => Kind::BaselineEnd {
+                begin: Lsn(u64::from(begin) - 127),
+            },
+        },
         _ => Kind::Write,
     };
     match kind {
         Kind::Flush => (offset, len) = (0, 0),
-        Kind::GroupBegin { .. } | Kind::GroupEnd => (device, offset, len) = (0, 0, 0),
+        kind if kind.is_mark() => (device, offset, len) = (0, 0, 0),
         _ => {}
     }
     Iocb {

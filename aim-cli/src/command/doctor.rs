@@ -62,10 +62,19 @@ fn examinations<'a>(config: &'a Config, entry: Option<Entry<'a>>) -> Vec<Examina
             .collect(),
     };
     for entry in entries {
-        all.push(match entry {
-            Entry::Volume(volume) => Box::new(move |graph| doctor::examine_volume(volume, graph)),
-            Entry::Mirror(mirror) => Box::new(move |graph| doctor::examine_mirror(mirror, graph)),
-        });
+        let volume = match entry {
+            Entry::Volume(volume) => volume,
+            Entry::Mirror(mirror) => {
+                all.push(Box::new(move |graph| doctor::examine_mirror(mirror, graph)));
+                continue;
+            }
+        };
+        all.push(Box::new(move |graph| doctor::examine_volume(volume, graph)));
+        if volume.targets.len() > 1 {
+            all.extend(volume.targets.iter().map(|target| -> Examination<'a> {
+                Box::new(move |graph| doctor::examine_target(volume, target, graph))
+            }));
+        }
     }
     all
 }

@@ -15,7 +15,7 @@ use crate::progress;
 /// Runs the command.
 pub(crate) fn sync(args: &SyncArgs, out: &Output) -> Outcome {
     let config = config::load(&args.config.config)?;
-    let mut watch = Watch::new(&config, &args.name, args.timeout)?;
+    let mut watch = Watch::new(&config, &args.name, args.target.as_deref(), args.timeout)?;
     let asked = ask(&watch, args.all)?;
     let volume = watch.volume().to_owned();
     if args.no_wait {
@@ -59,7 +59,12 @@ pub(crate) fn sync(args: &SyncArgs, out: &Output) -> Outcome {
 /// Asks the daemon to copy what is known to differ, or all.
 pub(super) fn ask(watch: &Watch, all: bool) -> Outcome<SyncAsked> {
     let volume = watch.volume().to_owned();
-    watch.order(&Request::Sync { volume, all })
+    let target = watch.target();
+    watch.order(&Request::Sync {
+        volume,
+        all,
+        target,
+    })
 }
 
 /// Everything that could be copied is on the mirror.

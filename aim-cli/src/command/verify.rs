@@ -19,10 +19,11 @@ const SHOWN_MAX: usize = 32;
 /// Runs the command.
 pub(crate) fn verify(args: &VerifyArgs, out: &Output) -> Outcome {
     let config = config::load(&args.config.config)?;
-    let mut watch = Watch::new(&config, &args.name, args.timeout)?;
+    let mut watch = Watch::new(&config, &args.name, args.target.as_deref(), args.timeout)?;
     let volume = watch.volume().to_owned();
     let asked: VerifyAsked = watch.order(&Request::Verify {
         volume: volume.clone(),
+        target: watch.target(),
     })?;
     if args.no_wait {
         match out.json {
@@ -120,7 +121,8 @@ fn result(watch: &Watch, asked: VerifyAsked, end: &VerifyReport) -> Outcome<Foun
 
 fn different(watch: &Watch) -> Outcome<Different> {
     let volume = watch.volume().to_owned();
-    watch.order(&Request::Differences { volume })
+    let target = watch.target();
+    watch.order(&Request::Differences { volume, target })
 }
 
 impl Found {
@@ -169,10 +171,11 @@ impl Found {
         }
         for range in ranges.iter().take(SHOWN_MAX) {
             output::line(format!(
-                "    byte {} to {}, {}",
+                "    byte {} to {}, {}, on {}",
                 range.offset,
                 range.offset + range.bytes - 1,
-                Size(range.bytes)
+                Size(range.bytes),
+                range.target
             ))?;
         }
         if let Some(more) = ranges.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
@@ -251,6 +254,7 @@ mod tests {
         found.left_out_bytes = 1;
         assert_eq!(found.exit(), Exit::Degraded);
         found.different.ranges.push(Range {
+            target: "target".to_owned(),
             device: 0,
             offset: 0,
             bytes: 512,

@@ -13,7 +13,7 @@ use crate::failure::{Failure, Outcome, Problem};
 use crate::output;
 use crate::progress;
 
-use super::watch::no_daemon;
+use super::watch::{no_daemon, one_target, require_target};
 
 /// How often the daemon is asked.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -27,7 +27,7 @@ pub(crate) fn wait(args: &WaitArgs, out: &Output) -> Outcome {
     let bar = progress::transactions(out, 0);
     loop {
         let report = ask(&socket)?.ok_or_else(|| no_daemon(&socket))?;
-        let step = look(&config, &args.name, &report, &mut goal)?;
+        let step = look(&config, args, &report, &mut goal)?;
         step.show(&bar);
         if let Step::Done { lsn } = step {
             bar.finish_and_clear();
@@ -70,7 +70,13 @@ impl Step {
     }
 }
 
-fn look(config: &Config, name: &str, report: &Report, goal: &mut Option<u64>) -> Outcome<Step> {
+fn look(
+    config: &Config,
+    args: &WaitArgs,
+    report: &Report,
+    goal: &mut Option<u64>,
+) -> Outcome<Step> {
+    let (name, target) = (args.name.as_str(), args.target.as_deref());
     let missing = || {
         Problem::new("the daemon does not run this volume or mirror")
             .at(name)
@@ -81,7 +87,9 @@ fn look(config: &Config, name: &str, report: &Report, goal: &mut Option<u64>) ->
         Entry::Volume(volume) => {
             let mut all = report.volumes.iter();
             let found = all.find(|report| report.name == volume.name);
-            volume_step(found.ok_or_else(missing)?, goal)
+            require_target(volume, target)?;
+            let found = found.ok_or_else(missing)?.clone();
+            volume_step(&one_target(found, target)?, goal)
         }
         Entry::Mirror(mirror) => {
             let mut all = report.mirrors.iter();

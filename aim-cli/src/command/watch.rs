@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::args::Output;
-use crate::config::{Config, Entry, Span};
+use crate::config::{Config, Entry, Span, VolumeConfig};
 use crate::daemon::{Request, State, VolumeReport, ask, order};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
@@ -23,6 +23,8 @@ const LINE_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Watch {
     socket: PathBuf,
     volume: String,
+    /// Only this target of it.
+    target: Option<String>,
     started: Instant,
     timeout: Option<Duration>,
     /// The daemon that was asked first.
@@ -37,9 +39,17 @@ impl Watch {
     /// # Errors
     ///
     /// NAME is no volume of the configuration.
-    pub(super) fn new(config: &Config, name: &str, timeout: Option<Span>) -> Outcome<Self> {
+    pub(super) fn new(
+        config: &Config,
+        name: &str,
+        target: Option<&str>,
+        timeout: Option<Span>,
+    ) -> Outcome<Self> {
         let volume = match config.entry(name)? {
-            Entry::Volume(volume) => volume.name.clone(),
+            Entry::Volume(volume) => {
+                require_target(volume, target)?;
+                volume.name.clone()
+            }
             Entry::Mirror(mirror) => {
                 return Err(Problem::new(format!("`{name}` is a mirror"))
                     .at(format!("[mirror.{}]", mirror.name))
@@ -50,6 +60,7 @@ impl Watch {
         Ok(Self {
             socket: config.socket(),
             volume,
+            target: target.map(str::to_owned),
             started: Instant::now(),
             timeout: timeout.map(|span| span.0),
             pid: None,
@@ -60,6 +71,11 @@ impl Watch {
     /// Name of the volume.
     pub(super) fn volume(&self) -> &str {
         &self.volume
+    }
+
+    /// The target of it that is meant; `None`: all.
+    pub(super) fn target(&self) -> Option<String> {
+        self.target.clone()
     }
 
     /// Asks the daemon for something.
@@ -99,7 +115,7 @@ impl Watch {
                     .hint("waiting would not end; see `aim status` and the log")
                     .exit(Exit::Degraded))
             }
-            _ => Ok(volume),
+            _ => one_target(volume, self.target.as_deref()),
         }
     }
 
@@ -131,6 +147,39 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+/// Refuses a target that the volume does not have.
+pub(super) fn require_target(volume: &VolumeConfig, target: Option<&str>) -> Outcome<()> {
+    let Some(name) = target else { return Ok(()) };
+    let names: Vec<&str> = volume
+        .targets
+        .iter()
+        .map(|target| target.name.as_str())
+        .collect();
+    match names.contains(&name) {
+        true => Ok(()),
+        false => Err(
+            Problem::new(format!("no target of {} is called `{name}`", volume.name))
+                .at(format!("[volume.{}]", volume.name))
+                .hint(format!("it has: {}", names.join(", ")))
+                .exit(Exit::NotFound),
+        ),
+    }
+}
+
+/// How a volume is, as far as `target` is concerned, or all are.
+pub(super) fn one_target(volume: VolumeReport, target: Option<&str>) -> Outcome<VolumeReport> {
+    let Some(target) = target else {
+        return Ok(volume);
+    };
+    let name = volume.name.clone();
+    volume.of_target(target).ok_or_else(|| {
+        Problem::new(format!("the daemon does not ship to `{target}`"))
+            .at(name)
+            .hint("was the configuration changed since it was started? restart it")
+            .exit(Exit::NotFound)
+    })
 }
 
 /// The failure where a daemon is needed.

@@ -43,6 +43,7 @@ fn refuse(problems: Vec<Problem>) -> Outcome<()> {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU64;
+    use std::path::PathBuf;
 
     use aim_core::packed::Level;
     use aim_remote::ship::LineOptions;
@@ -114,7 +115,7 @@ known_hosts = "/etc/aim/known_hosts"
             let temp = tempfile::tempdir().unwrap();
             let path = temp.path().join("aim.toml");
             std::fs::write(&path, format!("{GOOD}{more}")).unwrap();
-            load(&path).unwrap().volumes["data"].line.clone()
+            load(&path).unwrap().volumes["data"].targets[0].line.clone()
         };
         let default = line("");
         assert_eq!(default.options, LineOptions::default());
@@ -280,6 +281,119 @@ known_hosts = "/etc/aim/known_hosts"
         );
     }
 
+    /// A volume with these tables of targets instead of the one target.
+    fn with_targets(tables: &str) -> String {
+        format!("[volume.data]\ndevice = \"/dev/vdb\"\njournal = \"/var/lib/aim/data\"\n{tables}")
+    }
+
+    #[test]
+    fn a_volume_has_one_target_or_several_with_names() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("aim.toml");
+        let targets = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let config = load(&path).unwrap();
+            let targets = config.volumes["data"].targets.iter();
+            let shown = targets.map(|t| (t.name.clone(), t.target.to_string(), t.max_lag));
+            shown.collect::<Vec<_>>()
+        };
+        let only = targets(&format!("{GOOD}max_lag_bytes = \"1GiB\"\n"));
+        assert_eq!(only.len(), 1);
+        assert_eq!(
+            (only[0].0.as_str(), only[0].2.bytes),
+            ("target", Some(1 << 30))
+        );
+        let two = targets(&with_targets(
+            "[volume.data.targets.near]\nurl = \"/srv/near\"\n\
+             bandwidth = \"1MB\"\n\
+             [volume.data.targets.far]\nurl = \"ssh://aim@far/srv\"\nkey = \"/k\"\n\
+             key_passphrase_file = \"/p\"\nchannels = 2\ncompression = 3\n\
+             known_hosts = \"/h\"\nmax_lag_time = \"2h\"\n",
+        ));
+        assert_eq!((two[0].0.as_str(), two[1].0.as_str()), ("far", "near"));
+        assert!(two[0].1.starts_with("ssh://aim@far") && two[1].1 == "/srv/near");
+        let config = load(&path).unwrap();
+        let [far, near] = &config.volumes["data"].targets[..] else {
+            panic!()
+        };
+        assert_eq!(far.line.options.compression, Level::new(3));
+        assert_eq!(far.line.channels.get(), 2);
+        assert_eq!(near.line.options.compression, None);
+        let rate = NonZeroU64::new(1_000_000).unwrap();
+        assert_eq!(near.line.options.bandwidth, Bandwidth::always(rate));
+        let Some(Login::BuiltIn { key, .. }) = &far.login else {
+            panic!()
+        };
+        let passphrase = Some(PathBuf::from("/p"));
+        let path = PathBuf::from("/k");
+        assert_eq!(*key, Key::File { path, passphrase });
+        assert_eq!(near.login, None);
+        let age = std::time::Duration::from_secs(7200);
+        assert_eq!((two[0].2.age, two[1].2.age), (Some(age), None));
+    }
+
+    #[test]
+    fn what_is_wrong_with_targets_is_named_with_its_table() {
+        let near = "[volume.data.targets.near]\nurl = \"/srv/near\"\n";
+        for (text, expected) in [
+            (
+                format!("{GOOD}{near}"),
+                "`target` stands beside `targets`: say it in [volume.data.targets.NAME]",
+            ),
+            (format!("{GOOD}{near}"), "`key` stands beside `targets`"),
+            (
+                with_targets(&format!("max_lag_bytes = \"1GiB\"\n{near}")),
+                "`max_lag_bytes` stands beside `targets`",
+            ),
+            (
+                with_targets(&format!("ssh_program = \"/usr/bin/ssh\"\n{near}")),
+                "`ssh_program` stands beside `targets`",
+            ),
+            (
+                with_targets(&format!("bandwidth = \"1MB\"\n{near}")),
+                "`bandwidth` stands beside `targets`",
+            ),
+            (
+                with_targets(&format!("{near}ssh_config = \"/c\"\n")),
+                "`ssh_config` has no meaning for a target that is a directory \
+                 ([volume.data.targets.near]",
+            ),
+            (
+                with_targets(&format!(
+                    "{near}[volume.data.targets.two]\nurl = \"/srv/near\"\n"
+                )),
+                "targets `near` and `two` are both /srv/near ([volume.data]",
+            ),
+            (
+                with_targets("[volume.data.targets.near]\n"),
+                "`url` is missing ([volume.data.targets.near]",
+            ),
+            (
+                with_targets(&format!("{near}uri = \"x\"\n")),
+                "unknown key `uri` ([volume.data.targets.near], line 6",
+            ),
+            (
+                with_targets(&near.replace("near]", "\"a b\"]")),
+                "`a b` can't be a name",
+            ),
+            (
+                with_targets("targets = 3\n"),
+                "must be followed by a name: `[volume.data.targets.NAME]`",
+            ),
+            (
+                with_targets("[volume.data.targets]\n"),
+                "`targets` has 0 tables, must have 1 to 16",
+            ),
+            (
+                with_targets(&format!("{near}max_lag_time = \"1ms\"\n")),
+                "`max_lag_time` is 1 ms, must be from 1 s",
+            ),
+        ] {
+            let shown = problems(&text);
+            assert!(shown.contains(expected), "{expected}: {shown}");
+        }
+    }
+
     #[test]
     fn each_way_to_log_in_has_its_keys() {
         let login = |lines: &str| {
@@ -289,7 +403,7 @@ known_hosts = "/etc/aim/known_hosts"
             let text = GOOD.replace(old, lines);
             std::fs::write(&path, &text).unwrap();
             match load(&path) {
-                Ok(config) => config.volumes["data"].login.clone().unwrap(),
+                Ok(config) => config.volumes["data"].targets[0].login.clone().unwrap(),
                 Err(_) => panic!("{}", problems(&text)),
             }
         };

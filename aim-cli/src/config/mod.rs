@@ -15,9 +15,12 @@ mod raw;
 mod resolve;
 mod spelling;
 mod target;
+mod targets;
 mod typed;
 
 pub(crate) use load::{DEFAULT_PATH, load};
 pub(crate) use quantity::{Size, Span};
 pub(crate) use target::Target;
-pub(crate) use typed::{Config, Entry, Key, Login, MirrorConfig, OnJournalFull, VolumeConfig};
+pub(crate) use typed::{
+    Config, Entry, Key, Login, MirrorConfig, OnJournalFull, TargetConfig, VolumeConfig,
+};

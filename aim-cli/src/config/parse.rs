@@ -51,9 +51,36 @@ impl<'a> Reader<'a> {
                 "run_dir" => tables.run_dir = self.value(value, "run_dir"),
                 "state_dir" => tables.state_dir = self.value(value, "state_dir"),
                 "log" => tables.log = self.table(value, "[log]").unwrap_or_default(),
-                "volume" => tables.volumes = self.named(value, "volume"),
+                "volume" => self.volumes(value, tables),
                 "mirror" => tables.mirrors = self.named(value, "mirror"),
                 _ => self.unknown(&key, "the top of the file", &TOP),
+            }
+        }
+    }
+
+    /// `[volume.NAME]` tables, with the tables of their targets.
+    fn volumes(&mut self, mut value: Spanned<DeValue<'a>>, tables: &mut Tables) {
+        let mut targets = BTreeMap::new();
+        if let DeValue::Table(volumes) = value.get_mut() {
+            for (name, volume) in volumes.iter_mut() {
+                let DeValue::Table(volume) = volume.get_mut() else {
+                    continue;
+                };
+                let key = volume
+                    .keys()
+                    .find(|key| key.get_ref() == "targets")
+                    .cloned();
+                if let Some(found) = key.and_then(|key| volume.remove(&key)) {
+                    let name = name.get_ref().to_string();
+                    let kind = format!("volume.{name}.targets");
+                    targets.insert(name, self.named(found, &kind));
+                }
+            }
+        }
+        tables.volumes = self.named(value, "volume");
+        for (name, targets) in targets {
+            if let Some(volume) = tables.volumes.get_mut(&name) {
+                volume.targets = Some(targets);
             }
         }
     }

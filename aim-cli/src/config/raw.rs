@@ -1,5 +1,6 @@
 //! The configuration as it was typed: one struct per kind of table, every value optional.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -33,6 +34,9 @@ pub(super) struct RawVolume {
     pub(super) channels: Option<u16>,
     pub(super) compression: Option<RawCompression>,
     pub(super) bandwidth: Option<RawBandwidth>,
+    pub(super) max_lag_bytes: Option<Size>,
+    pub(super) max_lag_time: Option<Span>,
+    pub(super) targets: Option<BTreeMap<String, RawTarget>>,
     pub(super) queues: Option<u16>,
     pub(super) depth: Option<u16>,
     pub(super) seal_bytes: Option<Size>,
@@ -44,6 +48,46 @@ pub(super) struct RawVolume {
     pub(super) resync_rate: Option<Size>,
     pub(super) verify_rate: Option<Size>,
     pub(super) verify_every: Option<Span>,
+}
+
+/// `[volume.NAME.targets.NAME]`, or the keys of the only target in `[volume.NAME]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTarget {
+    pub(super) url: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) key_passphrase_file: Option<PathBuf>,
+    pub(super) agent_socket: Option<PathBuf>,
+    pub(super) known_hosts: Option<PathBuf>,
+    pub(super) ssh_program: Option<PathBuf>,
+    pub(super) ssh_config: Option<PathBuf>,
+    pub(super) channels: Option<u16>,
+    pub(super) compression: Option<RawCompression>,
+    pub(super) bandwidth: Option<RawBandwidth>,
+    pub(super) max_lag_bytes: Option<Size>,
+    pub(super) max_lag_time: Option<Span>,
+}
+
+impl RawTarget {
+    /// Names of the keys that are given.
+    pub(super) fn given(&self) -> Vec<&'static str> {
+        let keys = [
+            ("url", self.url.is_some()),
+            ("key", self.key.is_some()),
+            ("key_passphrase_file", self.key_passphrase_file.is_some()),
+            ("agent_socket", self.agent_socket.is_some()),
+            ("known_hosts", self.known_hosts.is_some()),
+            ("ssh_program", self.ssh_program.is_some()),
+            ("ssh_config", self.ssh_config.is_some()),
+            ("channels", self.channels.is_some()),
+            ("compression", self.compression.is_some()),
+            ("bandwidth", self.bandwidth.is_some()),
+            ("max_lag_bytes", self.max_lag_bytes.is_some()),
+            ("max_lag_time", self.max_lag_time.is_some()),
+        ];
+        let given = keys.into_iter().filter(|(_, is_given)| *is_given);
+        given.map(|(key, _)| key).collect()
+    }
 }
 
 /// `[mirror.NAME]`

@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::apart;
-use super::line::RawLine;
-use super::login::RawLogin;
 use super::parse::Tables;
 use super::quantity::{Size, Span};
-use super::raw::{RawMirror, RawVolume};
+use super::raw::{RawMirror, RawTarget, RawVolume};
 use super::target::Target;
 use super::typed::{Config, MirrorConfig, VolumeConfig};
 use crate::failure::Problem;
@@ -94,24 +92,21 @@ pub(super) struct Check<'a> {
 impl Check<'_> {
     fn volume(&mut self, name: String, raw: RawVolume, state_dir: &Path) -> VolumeConfig {
         self.name(&name);
-        let target = self.target(raw.target);
-        let login = self.login(
-            &target,
-            RawLogin {
-                key: raw.key,
-                key_passphrase_file: raw.key_passphrase_file,
-                agent_socket: raw.agent_socket,
-                known_hosts: raw.known_hosts,
-                ssh_program: raw.ssh_program,
-                ssh_config: raw.ssh_config,
-            },
-        );
-        let line = RawLine {
+        let only = RawTarget {
+            url: raw.target,
+            key: raw.key,
+            key_passphrase_file: raw.key_passphrase_file,
+            agent_socket: raw.agent_socket,
+            known_hosts: raw.known_hosts,
+            ssh_program: raw.ssh_program,
+            ssh_config: raw.ssh_config,
             channels: raw.channels,
             compression: raw.compression,
             bandwidth: raw.bandwidth,
+            max_lag_bytes: raw.max_lag_bytes,
+            max_lag_time: raw.max_lag_time,
         };
-        let line = self.line(&target, line);
+        let targets = self.targets(only, raw.targets);
         let seal_after = raw.seal_after.unwrap_or(Span(Duration::from_secs(1)));
         let mut size = |key: &str, given: Option<Size>, default: u64, range| {
             self.in_range(key, given.unwrap_or(Size(default)), range)
@@ -139,9 +134,7 @@ impl Check<'_> {
             device: self.absolute("device", raw.device),
             journal: self.absolute("journal", raw.journal),
             name,
-            target,
-            login,
-            line,
+            targets,
         }
     }
 
@@ -182,7 +175,7 @@ impl Check<'_> {
     }
 
     /// A name becomes part of paths: of a device node, of the staging directory.
-    fn name(&mut self, name: &str) {
+    pub(super) fn name(&mut self, name: &str) {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.is_empty()
             || name.len() > NAME_MAX
@@ -195,11 +188,11 @@ impl Check<'_> {
         }
     }
 
-    fn target(&mut self, given: Option<String>) -> Target {
+    pub(super) fn target(&mut self, key: &str, given: Option<String>) -> Target {
         match given.as_deref().map(str::parse) {
             Some(Ok(target)) => return target,
-            Some(Err(error)) => self.wrong(format!("`target`: {error}")),
-            None => self.missing("target"),
+            Some(Err(error)) => self.wrong(format!("`{key}`: {error}")),
+            None => self.missing(key),
         }
         Target::Directory(PathBuf::new())
     }
@@ -225,7 +218,7 @@ impl Check<'_> {
             .0
     }
 
-    fn bounded<T: Display + PartialOrd>(
+    pub(super) fn bounded<T: Display + PartialOrd>(
         &mut self,
         key: &str,
         value: T,
@@ -240,6 +233,15 @@ impl Check<'_> {
 
     pub(super) fn missing(&mut self, key: &str) {
         self.wrong(format!("`{key}` is missing"));
+    }
+
+    /// The table whose keys are looked at.
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
+    pub(super) fn set_table(&mut self, table: String) {
+        self.table = table;
     }
 
     pub(super) fn wrong(&mut self, what: String) {

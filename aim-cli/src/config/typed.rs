@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aim_remote::ship::LineOptions;
+use aim_remote::ship::{LineOptions, MaxLag};
 use serde::Deserialize;
 
 use super::spelling;
@@ -44,12 +44,8 @@ pub(crate) struct VolumeConfig {
     pub(crate) journal: PathBuf,
     /// The directory of the extent map: a folder of `state_dir`.
     pub(crate) state: PathBuf,
-    /// The mirror's directory.
-    pub(crate) target: Target,
-    /// How to log in there; always present for an SSH target.
-    pub(crate) login: Option<Login>,
-    /// How files go there.
-    pub(crate) line: LineConfig,
+    /// Where it is shipped to: at least one, in the order of their names.
+    pub(crate) targets: Vec<TargetConfig>,
     /// Hardware queues of the ublk device.
     pub(crate) queues: u16,
     /// Requests in flight per queue.
@@ -72,6 +68,21 @@ pub(crate) struct VolumeConfig {
     pub(crate) verify_rate: Option<u64>,
     /// All of the disk is verified once in this time; `None`: only when asked.
     pub(crate) verify_every: Option<Duration>,
+}
+
+/// A place that a volume is shipped to: `[volume.NAME.targets.NAME]`.
+#[derive(Clone, Debug)]
+pub(crate) struct TargetConfig {
+    /// `target` for the only one of the short form.
+    pub(crate) name: String,
+    /// The mirror's directory.
+    pub(crate) target: Target,
+    /// How to log in there; always present for an SSH target.
+    pub(crate) login: Option<Login>,
+    /// How files go there.
+    pub(crate) line: LineConfig,
+    /// How far behind it may be before it is left to a resync.
+    pub(crate) max_lag: MaxLag,
 }
 
 /// How files go to a target.

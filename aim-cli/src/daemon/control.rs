@@ -246,7 +246,11 @@ mod tests {
         let control = Control::start(path.clone(), Told(report.clone())).unwrap();
         assert_eq!(ask(&path), Ok(Some(report)));
         let volume = "data".to_owned();
-        let refused = order::<Report>(&path, &Request::Verify { volume }).unwrap_err();
+        let verify = Request::Verify {
+            volume,
+            target: None,
+        };
+        let refused = order::<Report>(&path, &verify).unwrap_err();
         assert_eq!(refused.exit, Exit::Degraded);
         assert!(refused.to_string().contains("not now: Verify"), "{refused}");
         let refused = hand_over(&path).unwrap_err();

@@ -17,6 +17,7 @@ mod resync;
 mod serve;
 pub(crate) mod signals;
 mod start;
+mod targets;
 mod volume;
 
 pub(crate) use control::{Answers, Control, ask, hand_over, order};
@@ -28,7 +29,10 @@ pub(crate) use orphans::Orphans;
 pub(crate) use program::Program;
 #[cfg(test)]
 pub(crate) use report::DaemonReport;
-pub(crate) use report::{MirrorReport, Report, ResyncReport, State, VerifyReport, VolumeReport};
+pub(crate) use report::{
+    MirrorReport, Report, ResyncReport, State, TargetReport, TargetStanding, VerifyReport,
+    VolumeReport,
+};
 pub(crate) use request::{Different, Range, Request, SyncAsked, VerifyAsked};
 pub(crate) use serve::Service;
 pub(crate) use signals::EndAsked;

@@ -1,6 +1,7 @@
 //! What the program tells of itself: the JSON of `aim status`, described in docs/operations.md.
 
-use aim_core::capture::VerifyStatus;
+use aim_core::capture::{BaselineStatus, VerifyStatus};
+use aim_core::cursor::Standing;
 use serde::{Deserialize, Serialize};
 
 /// The answer to `aim status`.
@@ -59,13 +60,85 @@ pub(crate) struct VolumeReport {
     /// Set while parts of the disk have to be copied before the mirror can follow again.
     pub(crate) resync: Option<ResyncReport>,
     pub(crate) verify: Option<VerifyReport>,
-    /// Bytes of the mirror's disk that a verification has found to be different.
+    /// Bytes of mirrors' disks that a verification has found to be different.
     pub(crate) different_bytes: Option<u64>,
     /// Bytes that would have to be copied after a power cut.
     pub(crate) hot_bytes: Option<u64>,
     /// Why the extent map can't be written.
     pub(crate) map_error: Option<String>,
     pub(crate) last_error: Option<String>,
+    /// Set while all of the disk is put into the series, for targets that lack files.
+    pub(crate) baseline: Option<BaselineReport>,
+    /// In the order of their names.
+    pub(crate) targets: Vec<TargetReport>,
+}
+
+/// One `[volume.NAME.targets.NAME]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TargetReport {
+    pub(crate) name: String,
+    /// Where it is.
+    pub(crate) place: String,
+    pub(crate) standing: TargetStanding,
+    pub(crate) shipped_lsn: Option<u64>,
+    pub(crate) received_lsn: Option<u64>,
+    pub(crate) applied_lsn: Option<u64>,
+    /// Bytes of files that are kept for it.
+    pub(crate) waiting_bytes: Option<u64>,
+    pub(crate) latency_seconds: Option<f64>,
+    pub(crate) rate_bytes_per_second: Option<u64>,
+    /// Bytes of its disk that a verification has found to be different.
+    pub(crate) different_bytes: Option<u64>,
+    /// Why nothing is kept for it any more.
+    pub(crate) left_because: Option<String>,
+    pub(crate) last_error: Option<String>,
+}
+
+/// Where a target stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TargetStanding {
+    /// It was not reached yet; everything is kept for it.
+    #[default]
+    New,
+    /// It gets each change.
+    Follows,
+    /// It lacks files, and gets all of the disk.
+    Joins,
+    /// It was too far behind: nothing is kept for it.
+    Left,
+}
+
+impl From<Standing> for TargetStanding {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::New => Self::New,
+            Standing::Follows => Self::Follows,
+            Standing::Joins => Self::Joins,
+            Standing::Left => Self::Left,
+        }
+    }
+}
+
+impl TargetStanding {
+    /// As it is written in JSON and for people.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Follows => "follows",
+            Self::Joins => "joins",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// How all of the disk is put into the series, for targets that lack files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BaselineReport {
+    pub(crate) covered_bytes: u64,
+    pub(crate) total_bytes: u64,
+    /// Whether it rests, because a target that needs it is far behind.
+    pub(crate) resting: bool,
 }
 
 /// What has to be copied.
@@ -162,6 +235,47 @@ impl VolumeReport {
             && self.resync.is_none()
             && self.map_error.is_none()
             && self.different_bytes.unwrap_or(0) == 0
+            && (self.targets.iter()).all(|target| target.standing == TargetStanding::Follows)
+    }
+
+    /// The same, as far as one target is concerned.
+    pub(crate) fn of_target(self, name: &str) -> Option<Self> {
+        let target = self
+            .targets
+            .iter()
+            .find(|target| target.name == name)?
+            .clone();
+        let own = target.last_error.clone();
+        let own = own.or_else(|| target.left_because.clone());
+        Some(Self {
+            shipped_lsn: target.shipped_lsn,
+            received_lsn: target.received_lsn,
+            applied_lsn: target.applied_lsn,
+            waiting_bytes: target.waiting_bytes,
+            latency_seconds: target.latency_seconds,
+            rate_bytes_per_second: target.rate_bytes_per_second,
+            different_bytes: target.different_bytes,
+            last_error: match self.state {
+                State::Retrying => own,
+                _ => self.last_error,
+            },
+            targets: vec![target],
+            ..self
+        })
+    }
+}
+
+impl BaselineReport {
+    /// Of what is under way, if it is.
+    pub(crate) fn of(status: BaselineStatus) -> Option<Self> {
+        status.is_wanted.then(|| Self {
+            covered_bytes: match status.begin.get() {
+                0 => 0,
+                _ => status.covered.get(),
+            },
+            total_bytes: status.total.get(),
+            resting: status.is_paused,
+        })
     }
 }
 

@@ -9,12 +9,22 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Request {
     /// How everything is: a [`Report`](super::Report).
     Status,
-    /// Copy to the mirror what is known to differ, or all: [`SyncAsked`].
-    Sync { volume: String, all: bool },
+    /// Copy what is known to differ on a target, or on any, or all: [`SyncAsked`].
+    Sync {
+        volume: String,
+        all: bool,
+        target: Option<String>,
+    },
     /// Verify all of a volume: [`VerifyAsked`].
-    Verify { volume: String },
-    /// Where the mirror is known to differ: [`Different`].
-    Differences { volume: String },
+    Verify {
+        volume: String,
+        target: Option<String>,
+    },
+    /// Where a target, or any, is known to differ: [`Different`].
+    Differences {
+        volume: String,
+        target: Option<String>,
+    },
     /// Hand over to the program file. The connection ends with the program; what is answered is
     /// what stands in the way.
     Upgrade,
@@ -49,16 +59,20 @@ pub(crate) struct Different {
 }
 
 /// A range of one device of a volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Range {
+    /// On which target.
+    pub(crate) target: String,
     pub(crate) device: u16,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
 }
 
-impl From<&Differences> for Different {
-    fn from(found: &Differences) -> Self {
+impl Different {
+    /// Where a target differs.
+    pub(super) fn of(target: &str, found: &Differences) -> Self {
         let range = |range: DeviceRange| Range {
+            target: target.to_owned(),
             device: range.device,
             offset: range.offset.get(),
             bytes: range.len.get(),

@@ -93,9 +93,17 @@ impl Service {
     pub(crate) fn answer(&self, request: &Request) -> Result<Value, String> {
         match request {
             Request::Status => json(self.report()),
-            Request::Sync { volume, all } => json(self.volume(volume)?.sync(*all)?),
-            Request::Verify { volume } => json(self.volume(volume)?.verify()?),
-            Request::Differences { volume } => json(self.volume(volume)?.different()),
+            Request::Sync {
+                volume,
+                all,
+                target,
+            } => json(self.volume(volume)?.sync(*all, target.as_deref())?),
+            Request::Verify { volume, target } => {
+                json(self.volume(volume)?.verify(target.as_deref())?)
+            }
+            Request::Differences { volume, target } => {
+                json(self.volume(volume)?.different(target.as_deref())?)
+            }
             Request::Upgrade => Err("only the program as a whole can be handed over".to_owned()),
         }
     }

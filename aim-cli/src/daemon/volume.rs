@@ -1,4 +1,4 @@
-//! One running volume: device, capture and shipper.
+//! One running volume: device, capture and shippers.
 //!
 //! ```text
 //! start:  journal folder ── backing disk ── capture ── device ── shipper
@@ -8,28 +8,27 @@
 //! A device that has lost its server, in whichever way, is taken over by the start: it waits until
 //! the capture has drained what that server left.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use aim_core::capture::{Capture, CaptureState, CaptureStatus};
-use aim_core::cursor::Position;
+
 use aim_core::spool::SourceSpool;
-use aim_remote::ship::{Rounds, ShipOptions, Shipper};
-use aim_remote::transport::Transport;
+
 use aim_ublk::{Error as UblkError, RunningDevice, Stopper};
 
-use super::meter::Meter;
 use super::reminder::Reminder;
 use super::repair::Repair;
-use super::report::{State, VerifyReport, VolumeReport};
+use super::report::{BaselineReport, State, TargetReport, VerifyReport, VolumeReport};
 use super::resync::ResyncMeter;
 use super::start;
+use super::targets::Targets;
 use crate::config::VolumeConfig;
 use crate::exit::Exit;
 use crate::failure::{Outcome, Problem, one_line};
-use crate::far::{Line, line, told};
 
 /// A volume whose device is live.
 #[derive(Debug)]
@@ -40,9 +39,9 @@ pub(crate) struct Volume {
     pub(super) spool: SourceSpool,
     pub(super) capture: Arc<Capture>,
     stopper: Stopper,
-    pub(super) shipper: Shipper,
+    pub(super) targets: Targets,
     meters: Mutex<Meters>,
-    pub(super) repair: Mutex<Repair>,
+    pub(super) repair: Mutex<BTreeMap<String, Repair>>,
     life: Arc<Mutex<Life>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -50,7 +49,6 @@ pub(crate) struct Volume {
 /// What is known from having looked several times a second.
 #[derive(Debug, Default)]
 struct Meters {
-    latency: Meter,
     resync: ResyncMeter,
     passthrough: Reminder,
 }
@@ -92,16 +90,7 @@ impl Volume {
                 return Err(failure);
             }
         };
-        let options = ShipOptions::default();
-        let shipper = match line(config) {
-            Line::Local(transport) => ship(config, &spool, transport, &capture, options),
-            Line::Sftp(transport) => ship(config, &spool, transport, &capture, options),
-        }
-        .map_err(|error| {
-            Problem::new("can't start shipping")
-                .at(&config.name)
-                .io(&error)
-        })?;
+        let targets = Targets::start(config, &spool, &capture)?;
         let (path, stopper) = (device.path().to_owned(), device.stopper());
         let outlives_its_process = device.outlives_its_process();
         let life = Arc::new(Mutex::new(Life::default()));
@@ -113,7 +102,7 @@ impl Volume {
             spool,
             capture,
             stopper,
-            shipper,
+            targets,
             meters: Mutex::default(),
             repair: Mutex::default(),
             life,
@@ -140,15 +129,15 @@ impl Volume {
     /// to be called several times a second.
     pub(crate) fn sample(&self, now: Instant) {
         let capture = self.capture.status();
-        let applied = self.shipper.status().applied.lsn.get();
+
         let passthrough = match &capture.state {
             CaptureState::Passthrough { reason } => Some(reason),
             _ => None,
         };
         // what is lost is made good by a group, whose begin has the next LSN
         let newest = capture.captured.get() + u64::from(passthrough.is_some());
+        self.targets.sample(now, newest);
         let mut meters = lock(&self.meters);
-        meters.latency.sample(now, newest, applied);
         meters.resync.sample(now, capture.resync);
         let reminded = meters.passthrough.sample(now, passthrough.is_some());
         if let (Some(lasted), Some(reason)) = (reminded, passthrough) {
@@ -164,10 +153,10 @@ impl Volume {
     /// How it is.
     pub(crate) fn report(&self) -> VolumeReport {
         let capture = self.capture.status();
-        let shipping = self.shipper.status();
         let now = Instant::now();
         let meters = lock(&self.meters);
-        let trouble = shipping.trouble.as_ref().map(told);
+        let targets = self.targets.reports(now, capture.sealed.is_start());
+        let trouble = in_the_way(&targets);
         let (capturing, trouble) = state_of(&capture, trouble);
         let (state, error) = match self.life() {
             (_, Some(Err(error))) => (State::Failed, Some(error)),
@@ -175,41 +164,37 @@ impl Volume {
             (true, None) => (State::Stopping, trouble),
             (false, None) => (capturing, trouble),
         };
-        // after a start nothing is known of the mirror until it was reached once
-        let asked = !shipping.shipped.is_start() || capture.sealed.is_start();
+
         VolumeReport {
             name: self.name.clone(),
             state,
             device: Some(self.path.display().to_string()),
             captured_lsn: Some(capture.captured.get()),
             sealed_lsn: Some(capture.sealed.lsn.get()),
-            shipped_lsn: asked.then_some(shipping.shipped.lsn.get()),
-            received_lsn: asked.then_some(shipping.received.lsn.get()),
-            applied_lsn: asked.then_some(shipping.applied.lsn.get()),
-            waiting_bytes: self.waiting_bytes(shipping.received),
-            latency_seconds: Some(meters.latency.latency(now).as_secs_f64()),
-            rate_bytes_per_second: Some(shipping.bytes_per_second),
+            shipped_lsn: least(&targets, |target| target.shipped_lsn),
+            received_lsn: least(&targets, |target| target.received_lsn),
+            applied_lsn: least(&targets, |target| target.applied_lsn),
+            waiting_bytes: targets
+                .iter()
+                .filter_map(|target| target.waiting_bytes)
+                .max(),
+            latency_seconds: (targets.iter().filter_map(|target| target.latency_seconds))
+                .max_by(f64::total_cmp),
+            rate_bytes_per_second: sum(&targets, |target| target.rate_bytes_per_second),
+            different_bytes: sum(&targets, |target| target.different_bytes),
+            baseline: BaselineReport::of(self.capture.baselines().status()),
             passthrough_seconds: meters
                 .passthrough
                 .lasted(now)
                 .map(|time| time.as_secs_f64()),
             resync: capture.resync.map(|resync| meters.resync.report(resync)),
             verify: Some(VerifyReport::from(capture.verify)),
-            different_bytes: shipping.differences.map(|found| found.bytes().get()),
+
             hot_bytes: Some(capture.hot.get()),
             map_error: capture.map_trouble,
             last_error: error,
+            targets,
         }
-    }
-
-    /// Bytes of sealed files that the mirror host does not have for sure.
-    fn waiting_bytes(&self, received: Position) -> Option<u64> {
-        let listing = self.spool.outgoing().ok()?;
-        let waiting = listing
-            .files
-            .iter()
-            .filter(|file| file.name.number > received.file);
-        Some(waiting.map(|file| file.bytes).sum())
     }
 
     /// Asks the device to stop: gently where it must not be in use, or by force. Afterwards the
@@ -235,8 +220,8 @@ impl Volume {
     /// Whether the shipper may still get something done: there are files that the mirror host
     /// does not have, and nothing is in the way.
     pub(crate) fn is_shipping(&self) -> bool {
-        let status = self.shipper.status();
-        status.trouble.is_none() && status.shipped.lsn < self.capture.status().sealed.lsn
+        let sealed = self.capture.status().sealed.lsn;
+        self.targets.is_shipping(sealed.get())
     }
 
     /// Ends shipping, and waits for what has ended before.
@@ -245,7 +230,7 @@ impl Volume {
     ///
     /// In one line, what went wrong with device or capture.
     pub(crate) fn finish(&self) -> Result<(), String> {
-        self.shipper.request_stop();
+        self.targets.request_stop();
         if let Some(thread) = lock(&self.thread).take() {
             // a panic shows as an end without a result
             let _ = thread.join();
@@ -280,18 +265,31 @@ fn state_of(capture: &CaptureStatus, shipping: Option<String>) -> (State, Option
     }
 }
 
-/// Starts the shipper, which also carries what the capture asks of the mirror.
-fn ship<T: Transport>(
-    config: &VolumeConfig,
-    spool: &SourceSpool,
-    transport: T,
-    capture: &Capture,
-    options: ShipOptions,
-) -> std::io::Result<Shipper> {
-    let rounds = Rounds::new(spool.clone(), transport)
-        .over(config.line.options.clone())
-        .comparing(capture.comparison());
-    Shipper::go_round(rounds, options)
+/// What all targets have: the least of any; `None` while that of one is unknown.
+fn least(targets: &[TargetReport], of: impl Fn(&TargetReport) -> Option<u64>) -> Option<u64> {
+    let all: Option<Vec<u64>> = targets.iter().map(of).collect();
+    all?.into_iter().min()
+}
+
+/// All together; `None` while one is unknown.
+fn sum(targets: &[TargetReport], of: impl Fn(&TargetReport) -> Option<u64>) -> Option<u64> {
+    targets.iter().map(of).sum()
+}
+
+/// What is in the way of targets, with their names where there are several.
+fn in_the_way(targets: &[TargetReport]) -> Option<String> {
+    let of = |target: &TargetReport| {
+        let error = match (&target.left_because, &target.last_error) {
+            (Some(why), _) => format!("left behind: {why}"),
+            (None, error) => error.clone()?,
+        };
+        Some(match targets.len() {
+            1 => error,
+            _ => format!("{}: {error}", target.name),
+        })
+    };
+    let all: Vec<String> = targets.iter().filter_map(of).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// Waits for the end of the device on a thread, then ends the capture: all is sealed then.

@@ -22,7 +22,7 @@ pub(crate) enum Verdict {
 /// A finding about the host, a volume or a mirror.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Finding {
-    /// `host`, `volume.NAME` or `mirror.NAME`.
+    /// `host`, `volume.NAME`, `volume.NAME.targets.NAME` or `mirror.NAME`.
     about: String,
     /// Which check it comes from; does not change between versions.
     check: &'static str,
@@ -68,7 +68,7 @@ impl Finding {
 /// All findings about one thing.
 #[derive(Debug)]
 pub(crate) struct Section {
-    /// `host`, `volume.NAME` or `mirror.NAME`.
+    /// `host`, `volume.NAME`, `volume.NAME.targets.NAME` or `mirror.NAME`.
     pub(crate) about: String,
     /// In the order in which they were made.
     pub(crate) findings: Vec<Finding>,

@@ -23,4 +23,4 @@ mod volume;
 pub(crate) use finding::{Finding, Section, Verdict};
 pub(crate) use host::examine as examine_host;
 pub(crate) use mirror::examine as examine_mirror;
-pub(crate) use volume::examine as examine_volume;
+pub(crate) use volume::{examine as examine_volume, examine_target};

@@ -13,7 +13,7 @@ use super::folder::judge_room;
 use super::host::look;
 use super::probe::{self, Speed};
 use super::volume::{FILES_ENOUGH, FILES_LEAST};
-use crate::config::{Login, Size, Target, VolumeConfig};
+use crate::config::{Login, Size, Target, TargetConfig, VolumeConfig};
 use crate::far::{FarDirectory, Line, explain, line};
 use crate::host::DiskGraph;
 
@@ -21,28 +21,35 @@ use crate::host::DiskGraph;
 /// opened, compared, written, synced, renamed.
 const ROUND_TRIPS: u32 = 12;
 
-/// Looks at the target of a volume.
+/// A volume, and one of its targets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way<'a> {
+    pub(super) volume: &'a VolumeConfig,
+    pub(super) target: &'a TargetConfig,
+}
+
+/// Looks at a target of a volume.
 pub(super) fn examine(
     section: &mut Section,
-    config: &VolumeConfig,
+    way: Way<'_>,
     graph: &DiskGraph,
     identity: Option<&VolumeIdentity>,
 ) {
-    let speed = match (line(config), &config.target) {
+    let speed = match (line(way.target), &way.target.target) {
         (Line::Local(transport), Target::Directory(path)) => {
-            local(section, config, graph, &transport, path)
+            local(section, way, graph, &transport, path)
         }
-        (Line::Sftp(transport), _) => sftp(section, config, &transport),
+        (Line::Sftp(transport), _) => sftp(section, way, &transport),
         (Line::Local(_), Target::Ssh(_)) => None,
     };
     if speed.is_some() {
-        belongs(section, config, identity);
+        belongs(section, way, identity);
     }
 }
 
 fn local(
     section: &mut Section,
-    config: &VolumeConfig,
+    way: Way<'_>,
     graph: &DiskGraph,
     transport: &LocalTransport,
     path: &Path,
@@ -50,9 +57,9 @@ fn local(
     let folder = look(section, "target", path)?;
     if folder.exists {
         folder.judge_durable(section, "target");
-        room(section, config, folder.free_bytes);
+        room(section, way, folder.free_bytes);
     }
-    if disk::shares(graph, path, &config.device) {
+    if disk::shares(graph, path, &way.volume.device) {
         section.warn(
             "target",
             "the mirror's directory is on the same disk as what is mirrored",
@@ -60,10 +67,10 @@ fn local(
         );
     }
     let speed = run_blocking(|_| probe::measure(transport)).ok()?;
-    judge_speed(section, config, Duration::ZERO, speed)
+    judge_speed(section, way, Duration::ZERO, speed)
 }
 
-fn sftp(section: &mut Section, config: &VolumeConfig, transport: &SftpTransport) -> Option<Speed> {
+fn sftp(section: &mut Section, way: Way<'_>, transport: &SftpTransport) -> Option<Speed> {
     let examined = run_blocking(|_| async {
         let survey = transport.survey().await?;
         Ok((survey, probe::measure(transport).await))
@@ -80,18 +87,18 @@ fn sftp(section: &mut Section, config: &VolumeConfig, transport: &SftpTransport)
             return None;
         }
     };
-    told(section, config, &survey);
+    told(section, way, &survey);
     if let Some(free) = survey.free_bytes {
-        room(section, config, free);
+        room(section, way, free);
     }
-    judge_speed(section, config, survey.round_trip, speed)
+    judge_speed(section, way, survey.round_trip, speed)
 }
 
 /// What was found out by connecting.
-fn told(section: &mut Section, config: &VolumeConfig, survey: &Survey) {
-    let place = config.target.to_string();
+fn told(section: &mut Section, way: Way<'_>, survey: &Survey) {
+    let place = way.target.target.to_string();
     section.ok("target", format!("{place} is reached"));
-    match (&survey.host_key, &survey.login, &config.login) {
+    match (&survey.host_key, &survey.login, &way.target.login) {
         (Some(host_key), Some(login), _) => {
             section.ok("host_key", host_key);
             section.ok("login", format!("with {login}"));
@@ -111,8 +118,8 @@ fn told(section: &mut Section, config: &VolumeConfig, survey: &Survey) {
     finding.figure("seconds", survey.round_trip.as_secs_f64());
 }
 
-fn room(section: &mut Section, config: &VolumeConfig, free: u64) {
-    let files = |count: u64| count * config.seal_bytes;
+fn room(section: &mut Section, way: Way<'_>, free: u64) {
+    let files = |count: u64| count * way.volume.seal_bytes;
     let needed = (files(FILES_LEAST), files(FILES_ENOUGH));
     judge_room(section, "target_room", free, needed, "what arrives");
 }
@@ -120,14 +127,14 @@ fn room(section: &mut Section, config: &VolumeConfig, free: u64) {
 /// Says what the probe has shown, and what is to be expected of it.
 fn judge_speed(
     section: &mut Section,
-    config: &VolumeConfig,
+    way: Way<'_>,
     round_trip: Duration,
     speed: Result<Speed, TransportError>,
 ) -> Option<Speed> {
     let speed = match speed {
         Ok(speed) => speed,
         Err(error) => {
-            section.failed("writable", explain(&config.target.to_string(), &error));
+            section.failed("writable", explain(&way.target.target.to_string(), &error));
             return None;
         }
     };
@@ -138,7 +145,7 @@ fn judge_speed(
     finding
         .figure("bytes_per_second", rate as u64)
         .figure("probe_bytes", speed.bytes);
-    let (idle, busy) = latency(config, round_trip, rate);
+    let (idle, busy) = latency(way, round_trip, rate);
     let what = format!(
         "about {:.1} s is to be expected, {:.1} s where files are full",
         idle.as_secs_f64(),
@@ -153,15 +160,15 @@ fn judge_speed(
 
 /// Until a change is on the mirror: its file is sealed, and travels; small, or as large as it may
 /// become.
-fn latency(config: &VolumeConfig, round_trip: Duration, rate: f64) -> (Duration, Duration) {
-    let idle = config.seal_after + round_trip * ROUND_TRIPS;
-    let full = config.seal_bytes as f64 / rate.max(1.0);
+fn latency(way: Way<'_>, round_trip: Duration, rate: f64) -> (Duration, Duration) {
+    let idle = way.volume.seal_after + round_trip * ROUND_TRIPS;
+    let full = way.volume.seal_bytes as f64 / rate.max(1.0);
     (idle, idle + Duration::from_secs_f64(full.min(1e9)))
 }
 
 /// Whether what is there is this volume's.
-fn belongs(section: &mut Section, config: &VolumeConfig, identity: Option<&VolumeIdentity>) {
-    let far = match FarDirectory::new(config).volume() {
+fn belongs(section: &mut Section, way: Way<'_>, identity: Option<&VolumeIdentity>) {
+    let far = match FarDirectory::new(way.target).volume() {
         Ok(far) => far,
         Err(failure) => {
             section.failed("pairing", failure);
@@ -178,7 +185,7 @@ fn belongs(section: &mut Section, config: &VolumeConfig, identity: Option<&Volum
             section.problem("pairing", what, remedy);
         }
         (Some(_), None) => {
-            let remedy = format!("`aim init {}` again", config.name);
+            let remedy = format!("`aim init {}` again", way.volume.name);
             section.problem("pairing", "the directory has no volume.id", remedy);
         }
         (None, None) => {

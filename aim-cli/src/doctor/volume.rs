@@ -1,12 +1,14 @@
-//! A volume: its disk, its journal, its target.
+//! A volume: its disk, its journal, its targets.
 
 use aim_core::fs::HostDirectory;
 use aim_core::identity::VolumeIdentity;
 
+use super::disk;
 use super::finding::Section;
 use super::host::look;
-use super::{disk, target};
-use crate::config::VolumeConfig;
+use super::target::{self, Way};
+use crate::config::{TargetConfig, VolumeConfig};
+use crate::failure::Outcome;
 use crate::host::DiskGraph;
 use crate::state;
 
@@ -16,12 +18,33 @@ pub(super) const FILES_ENOUGH: u64 = 32;
 /// Each FLUSH of the disk's users waits so long, or longer.
 const SYNC_SLOW_MS: u128 = 50;
 
-/// Looks at a volume, and at its target from here.
+/// Looks at a volume, and, if it has only one, at its target from here.
 pub(crate) fn examine(config: &VolumeConfig, graph: &DiskGraph) -> Section {
     let mut section = Section::new(format!("volume.{}", config.name));
     disk::examine(&mut section, &config.device);
     let identity = journal(&mut section, config, graph);
-    target::examine(&mut section, config, graph, identity.as_ref());
+    if let [target] = &config.targets[..] {
+        let way = Way {
+            volume: config,
+            target,
+        };
+        target::examine(&mut section, way, graph, identity.as_ref());
+    }
+    section
+}
+
+/// Looks at one of several targets of a volume from here.
+pub(crate) fn examine_target(
+    volume: &VolumeConfig,
+    target: &TargetConfig,
+    graph: &DiskGraph,
+) -> Section {
+    let about = format!("volume.{}.targets.{}", volume.name, target.name);
+    let mut section = Section::new(about);
+    // what is wrong with it is said of the volume
+    let identity = load(volume).and_then(|loaded| loaded.ok().flatten());
+    let way = Way { volume, target };
+    target::examine(&mut section, way, graph, identity.as_ref());
     section
 }
 
@@ -65,10 +88,7 @@ fn journal(
 
 fn identity(section: &mut Section, config: &VolumeConfig) -> Option<VolumeIdentity> {
     let check = "identity";
-    let loaded = HostDirectory::open(&config.journal)
-        .ok()
-        .map(|folder| state::load::<VolumeIdentity>(&*folder));
-    match loaded {
+    match load(config) {
         Some(Ok(Some(identity))) => {
             section.ok(check, format!("volume {}", identity.id));
             Some(identity)
@@ -83,4 +103,10 @@ fn identity(section: &mut Section, config: &VolumeConfig) -> Option<VolumeIdenti
             None
         }
     }
+}
+
+/// `None` if there is no journal folder.
+fn load(config: &VolumeConfig) -> Option<Outcome<Option<VolumeIdentity>>> {
+    let folder = HostDirectory::open(&config.journal).ok()?;
+    Some(state::load(&*folder))
 }

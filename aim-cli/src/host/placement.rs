@@ -21,8 +21,10 @@ pub(crate) fn check(config: &Config, graph: &DiskGraph) -> Vec<Problem> {
             ("journal", volume.journal.as_path()),
             ("state_dir", &config.state_dir),
         ];
-        if let Target::Directory(path) = &volume.target {
-            folders.push(("target", path));
+        for target in &volume.targets {
+            if let Target::Directory(path) = &target.target {
+                folders.push(("target", path));
+            }
         }
         for (key, folder) in folders {
             for disk in [&volume.device, &exported] {

@@ -173,6 +173,29 @@ fn a_folder_as_target_is_tried() {
 }
 
 #[test]
+fn each_of_several_targets_is_tried() {
+    let site = Site::new();
+    let table = |name: &str, folder: &str| {
+        let url = site.path(folder).display().to_string();
+        format!("[volume.data.targets.{name}]\nurl = \"{url}\"\n")
+    };
+    site.configure(&(table("near", "mirror") + &table("far", "nowhere")));
+    let findings = site.findings(&["volume.data"]);
+    is(&findings, "volume.data", "disk", "ok");
+    is(&findings, "volume.data.targets.near", "writable", "ok");
+    is(&findings, "volume.data.targets.near", "pairing", "ok");
+    is(&findings, "volume.data.targets.far", "writable", "problem");
+    let of_volume = |finding: &&Value| finding["about"] == "volume.data";
+    let mut of_volume = findings.iter().filter(of_volume);
+    assert!(!of_volume.any(|finding| finding["check"] == "writable"));
+    assert!(is_empty(&site.path("mirror")));
+    site.doctor(&["volume.data"])
+        .exits(1)
+        .prints("volume.data.targets.far\n")
+        .prints("volume.data.targets.near\n");
+}
+
+#[test]
 fn what_is_missing_is_a_problem_with_a_remedy() {
     let site = Site::new();
     site.configure(&format!("target = \"{}\"", site.path("nowhere").display()));

@@ -4,6 +4,7 @@
 //! ```text
 //! needed extents ── group begin ── copy, copy, ... ── group end      (copy.rs)
 //! verification   ── digest, digest, ...                              (verify.rs)
+//! baselines      ── begin ── copy, copy, ... ── end                  (baseline.rs)
 //! hot extents    ── disks synced ── journal synced ── cool
 //! ```
 //!
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use super::baseline::Baseline;
 use super::compare::Batch;
 use super::copy::Copy;
 use super::gate::{Group, Inserted, Mode, State};
@@ -53,6 +55,9 @@ pub(super) struct Caretaker {
     pub(super) gave_up_comparing: Lsn,
     pub(super) questions: u64,
     pub(super) verify: Verify,
+    pub(super) baseline: Baseline,
+    /// What the range is for that it has claimed besides copying.
+    pub(super) claimed: Option<Claimant>,
     /// The extent behind the one that was copied last.
     pub(super) copy_from: usize,
     /// Nothing is copied before this time: the disk is to be read no faster.
@@ -60,6 +65,13 @@ pub(super) struct Caretaker {
     checkpoint: Option<Checkpoint>,
     last_checkpoint: Timestamp,
     retry_unreadable_at: Timestamp,
+}
+
+/// What a range is claimed for while no group is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claimant {
+    Baseline,
+    Verify,
 }
 
 /// Disks are synced; the journal has to follow.
@@ -82,6 +94,8 @@ impl Caretaker {
             gave_up_comparing: Lsn(0),
             questions: 0,
             verify: Verify::new(config.verify_every, now),
+            baseline: Baseline::default(),
+            claimed: None,
             copy_from: 0,
             not_before: Timestamp(0),
             checkpoint: None,
@@ -124,7 +138,10 @@ impl Caretaker {
         }
         match group {
             Group::None if !is_copied => self.begin_group(),
-            Group::None => self.verify_step(),
+            Group::None => match self.baseline_step() {
+                Some(came_further) => came_further,
+                None => self.verify_step(),
+            },
             Group::Open if is_copied && self.copy.is_none() && self.batch.is_none() => {
                 self.end_group()
             }
@@ -137,7 +154,7 @@ impl Caretaker {
     /// Nothing is captured: whatever was begun is of no use.
     fn let_go(&mut self) -> bool {
         self.checkpoint = None;
-        let had_something = self.copy.is_some() || self.batch.is_some() || self.verify.has_claim();
+        let had_something = self.copy.is_some() || self.batch.is_some() || self.claimed.is_some();
         if had_something {
             self.abandon_copy(false);
             if let Some(batch) = self.batch.take() {
@@ -170,7 +187,21 @@ impl Caretaker {
         })
     }
 
-    fn insert_bare(&self, kind: Kind, may: impl FnOnce(&mut State) -> bool) -> bool {
+    /// Claims the range of the next piece of a baseline or a verification, in place of the one
+    /// that was claimed last. Says whether it has it.
+    pub(super) fn claim(&mut self, piece: &Request, by: Claimant) -> bool {
+        self.claimed = Some(by);
+        self.shared.gate.claim(piece, &self.waker)
+    }
+
+    /// Lets go of the range of that piece.
+    pub(super) fn give_claim_back(&mut self) {
+        if self.claimed.take().is_some() {
+            self.shared.gate.release();
+        }
+    }
+
+    pub(super) fn insert_bare(&self, kind: Kind, may: impl FnOnce(&mut State) -> bool) -> bool {
         let nowhere = Request::write(ByteOffset(0), ByteLen(0));
         matches!(self.insert(kind, &nowhere, None, may), Inserted::At(_))
     }

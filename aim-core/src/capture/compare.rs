@@ -30,8 +30,8 @@ pub(super) struct Batch {
     /// What was asked.
     question: Question,
     asked: Timestamp,
-    /// The digests, once they have come.
-    digests: Option<Vec<BlockDigest>>,
+    /// What all mirrors hold, once they have told; nothing where they differ from each other.
+    digests: Option<Vec<Option<BlockDigest>>>,
     /// Blocks that are done, and their digests.
     done: usize,
     digests_done: usize,
@@ -46,8 +46,8 @@ impl Caretaker {
     pub(super) fn compare_step(&mut self) -> Option<bool> {
         let mut batch = self.batch.take().or_else(|| self.start_batch())?;
         if batch.digests.is_none() {
-            match self.shared.comparison.take_answer() {
-                Some(answer) => batch.digests = Some(answer.digests),
+            match self.shared.comparison.take_digests() {
+                Some(digests) => batch.digests = Some(digests),
                 None if self.shared.now() < patience_ends(batch.asked) => {
                     self.batch = Some(batch);
                     return Some(false);
@@ -99,7 +99,7 @@ impl Caretaker {
     }
 
     fn start_batch(&mut self) -> Option<Batch> {
-        if !self.compares {
+        if !self.compares || self.shared.comparison.is_suspended() {
             return None;
         }
         let (group, extents) = {
@@ -209,21 +209,25 @@ impl Caretaker {
         progress
     }
 
-    fn is_equal(&mut self, piece: &Request, digests: &[BlockDigest]) -> std::io::Result<bool> {
+    fn is_equal(
+        &mut self,
+        piece: &Request,
+        digests: &[Option<BlockDigest>],
+    ) -> std::io::Result<bool> {
         self.read_piece(piece)?;
         let landing = self
             .landing
             .as_mut()
             .ok_or(std::io::ErrorKind::OutOfMemory)?;
         let bytes = &landing.as_mut_slice()[..piece.len.get() as usize];
-        Ok(digests == [block_digest(bytes)])
+        Ok(digests == [Some(block_digest(bytes))])
     }
 
     /// Puts those parts of a piece into the series whose digests differ.
     fn copy_differing(
         &mut self,
         piece: &Request,
-        digests: &[BlockDigest],
+        digests: &[Option<BlockDigest>],
     ) -> std::io::Result<Progress> {
         self.read_piece(piece)?;
         let fine = self.fine_bytes() as usize;
@@ -277,7 +281,7 @@ impl Caretaker {
 
 impl Batch {
     /// The digests of the present block, which come in the order of the question.
-    fn digests_of(&self, block: BlockRange) -> &[BlockDigest] {
+    fn digests_of(&self, block: BlockRange) -> &[Option<BlockDigest>] {
         let count = block.blocks(self.question.block_bytes) as usize;
         let digests = self.digests.as_deref().unwrap_or_default();
         &digests[self.digests_done..][..count]
@@ -301,12 +305,12 @@ fn patience_ends(asked: Timestamp) -> Timestamp {
 /// Maximal runs of fine blocks whose digests differ from these.
 fn differing_runs(
     bytes: &[u8],
-    digests: &[BlockDigest],
+    digests: &[Option<BlockDigest>],
     fine: usize,
 ) -> Vec<std::ops::Range<usize>> {
     let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
     for (index, (block, digest)) in bytes.chunks(fine).zip(digests).enumerate() {
-        if block_digest(block) == *digest {
+        if *digest == Some(block_digest(block)) {
             continue;
         }
         let start = index * fine;

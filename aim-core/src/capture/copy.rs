@@ -2,7 +2,7 @@
 
 use super::caretaker::Caretaker;
 use super::extents::Extent;
-use super::gate::Inserted;
+use super::gate::{Inserted, State};
 use crate::format::Kind;
 use crate::request::Request;
 use crate::signature::is_zero;
@@ -61,7 +61,7 @@ impl Caretaker {
                 return true;
             }
         };
-        let inserted = self.insert_piece(&piece, is_zero);
+        let inserted = self.insert_piece(&piece, is_zero, |_| true);
         match inserted {
             // the range stays claimed: nothing changes it until there is room
             Inserted::Full => return false,
@@ -141,14 +141,19 @@ impl Caretaker {
         Ok(is_zero(buffer))
     }
 
-    fn insert_piece(&mut self, piece: &Request, is_zero: bool) -> Inserted {
+    pub(super) fn insert_piece(
+        &mut self,
+        piece: &Request,
+        is_zero: bool,
+        may: impl FnOnce(&mut State) -> bool,
+    ) -> Inserted {
         let mut landing = self.landing.take();
         let inserted = match is_zero {
             true => {
                 let kind = Kind::WriteZeroes { unmap: true };
-                self.insert(kind, piece, None, |_| true)
+                self.insert(kind, piece, None, may)
             }
-            false => self.insert(Kind::Write, piece, landing.as_mut(), |_| true),
+            false => self.insert(Kind::Write, piece, landing.as_mut(), may),
         };
         self.landing = landing;
         inserted

@@ -40,6 +40,8 @@ pub(super) struct Drain {
     batch: Vec<Captured>,
     /// As what the transactions of the batch are journalled.
     kinds: Vec<Kind>,
+    /// The begin of the baseline that is under way in the journal; 0: none is.
+    baseline: Lsn,
     /// Not before this time: the journal fills up, or failed.
     not_before: Timestamp,
 }
@@ -61,6 +63,7 @@ impl Drain {
             next,
             batch: Vec::with_capacity(BATCH_RECORDS),
             kinds: Vec::with_capacity(BATCH_RECORDS),
+            baseline: Lsn(0),
             not_before: Timestamp(0),
         }
     }
@@ -176,7 +179,7 @@ impl Drain {
     ///
     /// Where the disk failed a request, the series does not tell any more what the disk holds: a
     /// group begins in its place. A group ends where its end comes up only if by then nothing has
-    /// to be copied.
+    /// to be copied. A baseline neither begins nor ends in a group.
     fn resolve(&mut self) {
         self.kinds.clear();
         let mut is_in_group = self.series.open_group() != Lsn(0);
@@ -209,10 +212,16 @@ impl Drain {
                     Kind::GroupEnd
                 }
                 (_, Kind::GroupEnd) => Kind::Void,
+                (_, kind @ (Kind::BaselineBegin | Kind::BaselineEnd { .. })) => resolve_baseline(
+                    &self.shared,
+                    &mut self.baseline,
+                    kind,
+                    captured.lsn,
+                    is_in_group,
+                ),
                 (_, kind) => kind,
             };
-            let is_group = matches!(kind, Kind::GroupBegin { .. } | Kind::GroupEnd);
-            if kind != captured.kind || is_group {
+            if kind != captured.kind || kind.is_mark() {
                 self.shared.caretaker_bell.ring();
             }
             self.kinds.push(kind);
@@ -291,6 +300,7 @@ impl Drain {
             return Ok(Turn::Nothing);
         }
         self.series.leave(error);
+        self.baseline = Lsn(0);
         self.shared.start_tracking(&reason);
         self.not_before = self.shared.later(RETRY);
         Ok(Turn::Worked)
@@ -379,4 +389,29 @@ impl Drain {
         progress.sealed = self.series.sealed();
         progress.oldest_unsealed = self.series.oldest_unsealed();
     }
+}
+
+/// As what the begin or the end of a baseline is journalled. A request that was in flight when it
+/// got its place may have failed since.
+fn resolve_baseline(
+    shared: &Shared,
+    baseline: &mut Lsn,
+    kind: Kind,
+    lsn: Lsn,
+    is_in_group: bool,
+) -> Kind {
+    match kind {
+        Kind::BaselineBegin if !is_in_group => *baseline = lsn,
+        Kind::BaselineEnd { begin } if begin == *baseline && !is_in_group => {}
+        Kind::BaselineEnd { begin } if begin == *baseline => {
+            shared.baselines.end_refused();
+            return Kind::Void;
+        }
+        _ => {
+            *baseline = Lsn(0);
+            shared.baselines.spoil();
+            return Kind::Void;
+        }
+    }
+    kind
 }

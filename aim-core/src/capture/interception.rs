@@ -7,7 +7,7 @@ use super::gate::Group;
 use super::record::{Captured, Stage};
 use super::shared::{Shared, Stop};
 use super::worker::Threads;
-use super::{CaptureStatus, Comparison, ResyncStatus, StagingConfig};
+use super::{Baselines, CaptureStatus, Comparison, ResyncStatus, StagingConfig};
 use crate::format::Kind;
 use crate::intercept::{Admission, Interceptor, Landing, LandingWait, Outcome, Ticket, Wait};
 use crate::request::{Operation, Request};
@@ -102,6 +102,11 @@ impl Capture {
     /// Where the capture asks what the mirror holds, so that a resync copies only what differs.
     pub fn comparison(&self) -> Arc<Comparison> {
         self.shared.comparison.clone()
+    }
+
+    /// Where a baseline is asked for, so that a mirror that lacks files can take up the series again.
+    pub fn baselines(&self) -> Arc<Baselines> {
+        self.shared.baselines.clone()
     }
 
     /// Wants ranges of the volume to be copied to the mirror, as one atomic group, beside what

@@ -48,13 +48,13 @@ pub(super) fn drain(
 ///
 /// Records are entered in LSN order under the gate's lock, so the first LSN without a record is
 /// the first that was never given. Whether a group may begin or end is for whoever knows what has
-/// to be copied: this is left to the start that follows.
+/// to be copied: this is left to the start that follows. A baseline ends with the process.
 fn collect(last: Lsn, table: &RecordTable) -> Vec<Captured> {
     let first = last.next().get();
     (first..first + table.capacity())
         .map_while(|lsn| table.get(Lsn(lsn)))
         .map(|captured| match captured.kind {
-            Kind::GroupBegin { .. } | Kind::GroupEnd => Captured {
+            kind if kind.is_mark() => Captured {
                 kind: Kind::Void,
                 ..captured
             },

@@ -12,6 +12,8 @@
 //! [`MirroredDevice`] puts it in front of any [`BlockDevice`](crate::device::BlockDevice) for
 //! those who embed the library.
 
+mod baseline;
+mod baselines;
 mod caretaker;
 mod compare;
 mod comparison;
@@ -41,6 +43,7 @@ mod take_up;
 mod verify;
 mod worker;
 
+pub use baselines::{BaselineStatus, Baselines};
 pub use comparison::Comparison;
 pub use config::{CaptureConfig, JournalPolicy, OnFull, Rates, SealPolicy};
 pub use extents::{ExtentMap, Initial, MapError, MapFacts};

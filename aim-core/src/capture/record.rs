@@ -104,6 +104,7 @@ impl RecordTable {
             | u64::from(captured.fua) << 24;
         let payload = match captured.kind {
             Kind::Verify { digest } => digest,
+            Kind::BaselineEnd { begin } => begin.get(),
             _ => captured.payload,
         };
         // a reader that meets the new stamp sees the fields that go with it; one that meets the
@@ -193,6 +194,8 @@ fn kind_code(kind: Kind) -> u64 {
         Kind::GroupBegin { hole: false } => 7,
         Kind::GroupBegin { hole: true } => 8,
         Kind::GroupEnd => 9,
+        Kind::BaselineBegin => 10,
+        Kind::BaselineEnd { .. } => 11,
     }
 }
 
@@ -208,6 +211,10 @@ fn kind_of(code: u64, payload: u64) -> Option<Kind> {
         7 => Kind::GroupBegin { hole: false },
         8 => Kind::GroupBegin { hole: true },
         9 => Kind::GroupEnd,
+        10 => Kind::BaselineBegin,
+        11 => Kind::BaselineEnd {
+            begin: Lsn(payload),
+        },
         _ => return None,
     })
 }

@@ -118,12 +118,12 @@ impl Series {
         let Some(first) = records.first() else {
             return Ok(0);
         };
-        if begins_group(first) {
-            // what the mirror applies as one then begins with the group
+        if begins_file(first) {
+            // what a mirror applies as one then begins with the group or the baseline
             self.seal()?;
         }
-        let next_group = records.iter().skip(1).position(begins_group);
-        let records = &records[..next_group.map_or(records.len(), |index| index + 1)];
+        let next_begin = records.iter().skip(1).position(begins_file);
+        let records = &records[..next_begin.map_or(records.len(), |index| index + 1)];
         let file = self.file_for(first)?;
         let count = file.fitting(records);
         file.append(&records[..count])?;
@@ -353,8 +353,8 @@ impl Series {
     }
 }
 
-fn begins_group(record: &Record<'_>) -> bool {
-    matches!(record.kind, Kind::GroupBegin { .. })
+fn begins_file(record: &Record<'_>) -> bool {
+    matches!(record.kind, Kind::GroupBegin { .. } | Kind::BaselineBegin)
 }
 
 /// A record without a range.

@@ -11,7 +11,7 @@ use super::signal::DrainSignal;
 use super::staging::Staging;
 use super::verify::Passes;
 use super::worker::Bell;
-use super::{CaptureState, Comparison, NotDrained, SourceDisk, Wanted};
+use super::{Baselines, CaptureState, Comparison, NotDrained, SourceDisk, Wanted};
 use crate::clock::Clock;
 use crate::cursor::Position;
 use crate::failpoint::{Failpoint, reach};
@@ -40,6 +40,7 @@ pub(super) struct Shared {
     pub(super) volume: VolumeId,
     pub(super) disks: Vec<Arc<dyn SourceDisk>>,
     pub(super) comparison: Arc<Comparison>,
+    pub(super) baselines: Arc<Baselines>,
     /// Bytes of an extent.
     pub(super) extent_bytes: u64,
     pub(super) clock: Box<dyn Clock>,
@@ -136,6 +137,7 @@ impl Shared {
         if reach(Failpoint::TrackingNoted).is_err() {
             return;
         }
+        self.baselines.spoil();
         self.gate.track();
         self.durability.suspend();
         self.keeper_bell.ring();

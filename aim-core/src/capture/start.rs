@@ -26,8 +26,8 @@ use super::staging::Staging;
 use super::verify::Passes;
 use super::worker::{Threads, Workers};
 use super::{
-    Capture, CaptureConfig, CaptureState, Comparison, SeriesError, SourceDisk, StagingConfig,
-    leftover, status,
+    Baselines, Capture, CaptureConfig, CaptureState, Comparison, SeriesError, SourceDisk,
+    StagingConfig, leftover, status,
 };
 use crate::clock::Clock;
 use crate::request::Request;
@@ -307,6 +307,7 @@ fn share(
     let last = series.last();
     let extent_bytes = 1 << begin.shift;
     let records = table.capacity();
+    let total = disks.iter().map(|disk| disk.bytes().get()).sum();
     let gate = Gate::new(last.next(), records, series.last_time(), begin.extents);
     let caretaker_bell = Arc::default();
     Shared {
@@ -315,6 +316,7 @@ fn share(
         signal: DrainSignal::default(),
         keeper_bell: Arc::default(),
         comparison: Arc::new(Comparison::new(Arc::clone(&caretaker_bell))),
+        baselines: Arc::new(Baselines::new(Arc::clone(&caretaker_bell), total)),
         caretaker_bell,
         volume: series.volume(),
         pending_bytes: AtomicI64::new(0),

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::VerifyStatus;
-use super::caretaker::Caretaker;
+use super::caretaker::{Caretaker, Claimant};
 use super::gate::{Group, Inserted};
 use crate::format::Kind;
 use crate::format::checksum::payload_checksum;
@@ -24,7 +24,6 @@ pub(super) struct Verify {
     next_pass: Timestamp,
     device: usize,
     offset: u64,
-    has_claim: bool,
     /// Not before this time: the disk is to be read no faster.
     pub(super) not_before: Timestamp,
     buffer: Vec<u8>,
@@ -67,14 +66,9 @@ impl Verify {
             next_pass: now,
             device: 0,
             offset: 0,
-            has_claim: false,
             not_before: Timestamp(0),
             buffer: Vec::new(),
         }
-    }
-
-    pub(super) fn has_claim(&self) -> bool {
-        self.has_claim
     }
 }
 
@@ -89,8 +83,7 @@ impl Caretaker {
             self.end_pass();
             return true;
         };
-        self.verify.has_claim = true;
-        if !self.shared.gate.claim(&piece, &self.waker) {
+        if !self.claim(&piece, Claimant::Verify) {
             return false;
         }
         // while a group is open, or nothing is captured, this piece has to wait
@@ -179,13 +172,6 @@ impl Caretaker {
             last_lsn = status.last.get(),
             "a pass of verification is in the series"
         );
-    }
-
-    /// Lets go of the range that was to be digested next.
-    pub(super) fn give_claim_back(&mut self) {
-        if std::mem::take(&mut self.verify.has_claim) {
-            self.shared.gate.release();
-        }
     }
 
     fn next_piece(&mut self) -> Option<Request> {

@@ -8,10 +8,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::Position;
 use super::position::PositionRecord;
 use crate::fs::Directory;
-use crate::state_file::{
-    StateError, StateFile, frame, require_value, require_volume, require_zero, unframe,
-};
-use crate::units::{Timestamp, VolumeId};
+use crate::state_file::{StateError, StateFile, frame, require_value, require_volume, unframe};
+use crate::units::{FileNumber, Timestamp, VolumeId};
 
 /// How far the mirror is: `mirror.cursor`. The source reads it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +25,9 @@ pub struct MirrorCursor {
     pub applied: Position,
     /// Time of the newest applied transaction; 0 before the first.
     pub applied_time: Timestamp,
+    /// The file at whose baseline the series goes on behind `applied`: the files between are
+    /// missing. 0: it goes on with the next file. Behind `applied`, and not behind `received`.
+    pub base: FileNumber,
 }
 
 impl MirrorCursor {
@@ -38,6 +39,7 @@ impl MirrorCursor {
             intent: Position::START,
             applied: Position::START,
             applied_time: Timestamp(0),
+            base: FileNumber(0),
         }
     }
 
@@ -58,14 +60,13 @@ impl StateFile for MirrorCursor {
             intent: self.intent.into(),
             applied: self.applied.into(),
             applied_time: self.applied_time.get().into(),
-            reserved: [0; 8],
+            base: self.base.get().into(),
         };
         frame(MIRROR_MAGIC, &body)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, StateError> {
         let body: MirrorBody = unframe(Self::NAME, MIRROR_MAGIC, bytes)?;
-        require_zero(Self::NAME, &body.reserved)?;
         let applied = body.applied.parse(Self::NAME)?;
         let intent = body.intent.parse(Self::NAME)?;
         let received = body.received.parse(Self::NAME)?;
@@ -80,12 +81,16 @@ impl StateFile for MirrorCursor {
         ] {
             require_value(Self::NAME, field, position.open_group.get(), |lsn| lsn == 0)?;
         }
+        require_value(Self::NAME, "base", body.base.get(), |base| {
+            base == 0 || base > applied.file.get() && base <= received.file.get()
+        })?;
         Ok(Self {
             volume: VolumeId(body.volume),
             received,
             intent,
             applied,
             applied_time: Timestamp(body.applied_time.get()),
+            base: FileNumber(body.base.get()),
         })
     }
 }
@@ -175,7 +180,7 @@ struct MirrorBody {
     intent: PositionRecord,
     applied: PositionRecord,
     applied_time: U64,
-    reserved: [u8; 8],
+    base: U64,
 }
 
 const _: () = assert!(size_of::<MirrorBody>() == 224);
@@ -186,7 +191,7 @@ mod tests {
     use crate::cursor::SealedCursor;
     use crate::fs::HostDirectory;
     use crate::state_file::tests::assert_exact;
-    use crate::units::{Epoch, FileNumber, Lsn};
+    use crate::units::{Epoch, Lsn};
 
     fn position(file: u64) -> Position {
         Position {
@@ -205,6 +210,7 @@ mod tests {
             intent: position(8),
             applied: position(7),
             applied_time: Timestamp(1_700_000_000_000_000_000),
+            base: FileNumber(8),
         }
     }
 
@@ -237,6 +243,17 @@ mod tests {
             ..mirror_cursor()
         };
         assert!(MirrorCursor::decode(&low_received.encode()).is_err());
+        for base in [7, 10] {
+            let misplaced = MirrorCursor {
+                base: FileNumber(base),
+                ..mirror_cursor()
+            };
+            let decoded = MirrorCursor::decode(&misplaced.encode());
+            assert!(matches!(
+                decoded,
+                Err(StateError::Value { field: "base", .. })
+            ));
+        }
     }
 
     #[test]

@@ -16,7 +16,9 @@
 mod mirror;
 mod position;
 mod sealed;
+mod targets;
 
 pub use mirror::{MirrorCursor, MirrorCursorFile};
 pub use position::Position;
 pub use sealed::SealedCursor;
+pub use targets::{Standing, TARGET_NAME_MAX, TARGETS_MAX, TargetRecord, TargetsCursor};

@@ -13,12 +13,15 @@ use crate::units::{ByteLen, FileNumber, Lsn, Timestamp};
 /// group or verify records.
 pub const GROUPS: u64 = 1;
 
+/// The `incompatible` bit of files in which a baseline begins or ends.
+pub const BASELINES: u64 = 2;
+
 /// What the header of a journal file says, with every field checked against the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Bits of features that a reader may ignore.
     pub compatible: u64,
-    /// Bits of features that a reader must know: [`GROUPS`] or none.
+    /// Bits of features that a reader must know: [`GROUPS`] and [`BASELINES`].
     pub incompatible: u64,
     /// The volume, with all its devices and the epoch in which the file was written.
     pub volume: VolumeIdentity,
@@ -55,6 +58,10 @@ pub struct Seal {
     pub sealed: Timestamp,
     /// LSN of the group begin of the group that is open where the file ends; 0: none.
     pub open_group: Lsn,
+    /// LSN of the baseline begin with which the file begins; 0: with none.
+    pub baseline_begun: Lsn,
+    /// Where the last baseline began that ends in the file; 0: none does.
+    pub baseline_ended: Lsn,
 }
 
 /// Where the portions of a file are. All offsets count from the start of the file.
@@ -146,11 +153,16 @@ impl Header {
                 computed,
             });
         }
-        let unknown = raw.incompatible.get() & !GROUPS;
+        let unknown = raw.incompatible.get() & !(GROUPS | BASELINES);
         if unknown != 0 {
             return Err(HeaderError::Incompatible { unknown });
         }
         Ok(raw.parse()?)
+    }
+
+    /// Whether it is of a sealed file that begins with a baseline.
+    pub fn begins_baseline(&self) -> bool {
+        self.seal.is_some_and(|seal| seal.baseline_begun != Lsn(0))
     }
 
     /// The bytes of the header, checksum included.

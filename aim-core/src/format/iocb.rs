@@ -58,6 +58,13 @@ pub enum Kind {
     },
     /// Ends the group that is open.
     GroupEnd,
+    /// From here to the baseline end all of the volume comes by. First of its file.
+    BaselineBegin,
+    /// All of the volume has come by since.
+    BaselineEnd {
+        /// Where that began.
+        begin: Lsn,
+    },
 }
 
 /// Where a payload lies in the file.
@@ -105,6 +112,9 @@ pub enum IocbError {
     /// A group ends and none is open.
     #[error("a group ends, but none is open")]
     NoGroup,
+    /// A baseline begins behind the first record of a file, or begins or ends inside of a group.
+    #[error("a baseline begins or ends where it can't")]
+    MisplacedBaseline,
     /// The device is not in the header's table.
     #[error("device {device} of a volume of {count}")]
     Device {
@@ -143,9 +153,27 @@ impl Kind {
         )
     }
 
+    /// Whether a file that has it needs the feature [`BASELINES`](super::BASELINES).
+    pub const fn needs_baselines(self) -> bool {
+        matches!(self, Self::BaselineBegin | Self::BaselineEnd { .. })
+    }
+
+    /// Whether it concerns the series, and no device.
+    pub const fn is_mark(self) -> bool {
+        matches!(
+            self,
+            Self::GroupBegin { .. }
+                | Self::GroupEnd
+                | Self::BaselineBegin
+                | Self::BaselineEnd { .. }
+        )
+    }
+
+    /// What the field for the checksum of a payload holds where there is none.
     const fn digest(self) -> u64 {
         match self {
             Self::Verify { digest } => digest,
+            Self::BaselineEnd { begin } => begin.get(),
             _ => 0,
         }
     }
@@ -168,6 +196,8 @@ impl Kind {
             Self::Verify { .. } => 7,
             Self::GroupBegin { .. } => 10,
             Self::GroupEnd => 11,
+            Self::BaselineBegin => 12,
+            Self::BaselineEnd { .. } => 13,
         }
     }
 
@@ -188,6 +218,8 @@ impl Kind {
                 (Self::GroupBegin { hole }, FLAG_HOLE)
             }
             11 => (Self::GroupEnd, 0),
+            12 => (Self::BaselineBegin, 0),
+            13 => (Self::BaselineEnd { begin: Lsn(digest) }, 0),
             6 | 8 | 9 => return Err(IocbError::Unsupported(number)),
             _ => return Err(IocbError::Operation(number)),
         };

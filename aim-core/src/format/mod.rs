@@ -16,6 +16,6 @@ mod sequence;
 
 pub use checksum::{Digest, FileSeed};
 pub use field::FieldError;
-pub use header::{GROUPS, Header, HeaderError, Layout, Seal};
+pub use header::{BASELINES, GROUPS, Header, HeaderError, Layout, Seal};
 pub use iocb::{Iocb, IocbError, Kind, Payload};
 pub use sequence::Sequence;

@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 
 use super::checksum::{Digest, header_checksum};
 use super::field::{FieldError, exactly, multiple_of, sum, within, zero};
-use super::header::{GROUPS, Header, Layout, Seal};
+use super::header::{BASELINES, GROUPS, Header, Layout, Seal};
 use super::limits::{
     HEADER_BYTES, IOCB_BYTES, MAX_DEVICES, MAX_FILE_BYTES, MAX_IOCBS, PAGE_BYTES, SECTOR_BYTES,
 };
@@ -51,7 +51,9 @@ pub(super) struct RawHeader {
     reserved: [u8; 4],
     open_group: U64,
     open_group_at_end: U64,
-    reserved_behind: [u8; 272],
+    baseline_begun: U64,
+    baseline_ended: U64,
+    reserved_behind: [u8; 256],
     pub(super) checksum: U64,
     devices: [RawDevice; MAX_DEVICES],
     reserved_tail: [u8; 3072],
@@ -109,6 +111,8 @@ impl RawHeader {
             raw.total_size = seal.total_size.get().into();
             raw.sealed_ns = seal.sealed.get().into();
             raw.open_group_at_end = seal.open_group.get().into();
+            raw.baseline_begun = seal.baseline_begun.get().into();
+            raw.baseline_ended = seal.baseline_ended.get().into();
         }
         raw.checksum = raw.computed_checksum().into();
         raw
@@ -135,6 +139,7 @@ impl RawHeader {
         }
         self.check_place_in_series()?;
         self.check_open_group()?;
+        self.check_baselines()?;
         let layout = self.parse_layout()?;
         let seal = match self.state.get() {
             STATE_OPEN => {
@@ -202,6 +207,25 @@ impl RawHeader {
         }
     }
 
+    /// A baseline begins where a file does that is in no group, and ends behind its begin.
+    fn check_baselines(&self) -> Result<(), FieldError> {
+        let (begun, ended) = (self.baseline_begun.get(), self.baseline_ended.get());
+        let is_sealed = self.state.get() == STATE_SEALED;
+        if self.incompatible.get() & BASELINES == 0 || !is_sealed {
+            exactly("incompatible", self.incompatible.get() & BASELINES, 0)?;
+            exactly("baseline_begun", begun, 0)?;
+            return exactly("baseline_ended", ended, 0);
+        }
+        if begun != 0 {
+            exactly("baseline_begun", begun, self.first_lsn.get())?;
+            exactly("open_group", self.open_group.get(), 0)?;
+        }
+        match begun | ended {
+            0 => exactly("incompatible", BASELINES, 0),
+            _ => Ok(()),
+        }
+    }
+
     fn parse_layout(&self) -> Result<Layout, FieldError> {
         let page = PAGE_BYTES as u64;
         let offset = self.iocb_offset.get();
@@ -242,6 +266,8 @@ impl RawHeader {
         multiple_of("data_len", data_len, SECTOR_BYTES.into())?;
         let total_size = self.total_size.get();
         exactly("total_size", total_size, layout.data_offset + data_len)?;
+        let ended = self.baseline_ended.get();
+        within("baseline_ended", ended, 0, last_lsn - 1)?;
         let sealed = self.sealed_ns.get();
         within("sealed_ns", sealed, self.created_ns.get(), u64::MAX)?;
         Ok(Seal {
@@ -252,6 +278,8 @@ impl RawHeader {
             total_size: ByteLen(total_size),
             sealed: Timestamp(sealed),
             open_group: self.parse_open_group_at_end(last_lsn)?,
+            baseline_begun: Lsn(self.baseline_begun.get()),
+            baseline_ended: Lsn(ended),
         })
     }
 

@@ -1,7 +1,7 @@
 //! How the IOCBs of a file follow each other.
 
 use super::field::{exactly, multiple_of, within};
-use super::header::{GROUPS, Header};
+use super::header::{BASELINES, GROUPS, Header};
 use super::iocb::{Iocb, IocbError, Kind};
 use super::limits::MAX_FILE_BYTES;
 use crate::identity::DeviceIdentity;
@@ -9,7 +9,7 @@ use crate::units::{Lsn, Timestamp};
 
 /// Walks along the IOCBs of a file and refuses the first that does not follow: LSNs without a
 /// gap, payloads packed without a gap, times that do not go back, ranges inside their devices,
-/// groups that begin outside of one and end inside of one.
+/// groups that begin outside of one and end inside of one, baselines that begin a file.
 #[derive(Clone, Debug)]
 pub struct Sequence {
     devices: Vec<DeviceIdentity>,
@@ -18,6 +18,10 @@ pub struct Sequence {
     last_time: Timestamp,
     open_group: Lsn,
     needs_groups: bool,
+    first_lsn: Lsn,
+    needs_baselines: bool,
+    baseline_begun: Lsn,
+    baseline_ended: Lsn,
 }
 
 impl Sequence {
@@ -30,6 +34,10 @@ impl Sequence {
             last_time: Timestamp(0),
             open_group: header.open_group,
             needs_groups: header.open_group != Lsn(0),
+            first_lsn: header.first_lsn,
+            needs_baselines: false,
+            baseline_begun: Lsn(0),
+            baseline_ended: Lsn(0),
         }
     }
 
@@ -50,8 +58,15 @@ impl Sequence {
             within("end of payload", next_place, 0, MAX_FILE_BYTES)?;
         }
         within("lsn", iocb.lsn.get(), 1, u64::MAX - 1)?;
+        self.check_baseline(iocb)?;
         self.open_group = self.open_group_behind(iocb)?;
         self.needs_groups |= iocb.kind.needs_groups();
+        self.needs_baselines |= iocb.kind.needs_baselines();
+        match iocb.kind {
+            Kind::BaselineBegin => self.baseline_begun = iocb.lsn,
+            Kind::BaselineEnd { begin } => self.baseline_ended = begin,
+            _ => {}
+        }
         self.next_lsn = iocb.lsn.next();
         self.next_place = next_place;
         self.last_time = iocb.time;
@@ -80,7 +95,31 @@ impl Sequence {
 
     /// The `incompatible` bits that a sealed file of these IOCBs has.
     pub fn incompatible(&self) -> u64 {
-        u64::from(self.needs_groups) * GROUPS
+        u64::from(self.needs_groups) * GROUPS + u64::from(self.needs_baselines) * BASELINES
+    }
+
+    /// LSN of the baseline begin with which the file begins; 0: with none.
+    pub fn baseline_begun(&self) -> Lsn {
+        self.baseline_begun
+    }
+
+    /// Where the last baseline began that ends among the IOCBs so far; 0: none does.
+    pub fn baseline_ended(&self) -> Lsn {
+        self.baseline_ended
+    }
+
+    /// Where a baseline begins or ends the series determines what the disk holds; and whoever takes
+    /// up a series at a baseline does so with a file.
+    fn check_baseline(&self, iocb: &Iocb) -> Result<(), IocbError> {
+        let fits = match iocb.kind {
+            Kind::BaselineBegin => iocb.lsn == self.first_lsn,
+            Kind::BaselineEnd { begin } => begin != Lsn(0) && begin < iocb.lsn,
+            _ => return Ok(()),
+        };
+        match fits && self.open_group == Lsn(0) {
+            true => Ok(()),
+            false => Err(IocbError::MisplacedBaseline),
+        }
     }
 
     fn open_group_behind(&self, iocb: &Iocb) -> Result<Lsn, IocbError> {
@@ -103,10 +142,10 @@ impl Sequence {
             });
         };
         let (offset, len) = (iocb.offset.get(), iocb.len.get());
-        if let Kind::GroupBegin { .. } | Kind::GroupEnd = iocb.kind {
+        if iocb.kind.is_mark() {
             exactly("device", iocb.device.into(), 0)?;
         }
-        if let Kind::Flush | Kind::GroupBegin { .. } | Kind::GroupEnd = iocb.kind {
+        if iocb.kind == Kind::Flush || iocb.kind.is_mark() {
             exactly("offset", offset, 0)?;
             exactly("length", len, 0)?;
             return Ok(());

@@ -141,6 +141,37 @@ pub fn check_link(after: &Position, header: &Header) -> Result<(), LinkError> {
     Ok(())
 }
 
+/// Checks that the file with this header may follow `after` with files missing between: it begins
+/// with a baseline, and lies behind `after` in the same epoch. Whoever applies it and what follows
+/// up to the end of the baseline holds what the source does, whatever was held before.
+///
+/// # Errors
+///
+/// [`LinkError`] for the first thing that is not so. The volume is for [`check_volume`].
+pub fn check_step(after: &Position, header: &Header) -> Result<(), LinkError> {
+    let (reached, found) = (after.epoch, header.volume.epoch);
+    // at the start of a series no epoch is reached yet
+    if found != reached && reached != Epoch(0) {
+        return Err(LinkError::OldEpoch { reached, found });
+    }
+    let (reached, found) = (after.file, header.number);
+    if found <= reached {
+        return Err(LinkError::Repeated { reached, found });
+    }
+    let expected = after.lsn.next();
+    if header.first_lsn < expected {
+        let found = header.first_lsn;
+        return Err(LinkError::Lsn { expected, found });
+    }
+    match header.begins_baseline() {
+        true => Ok(()),
+        false => Err(LinkError::Gap {
+            expected: after.file.next(),
+            found,
+        }),
+    }
+}
+
 /// Checks that the file with this header is of this volume: the same devices, of the same sizes.
 /// The epoch does not count here.
 ///

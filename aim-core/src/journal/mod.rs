@@ -17,7 +17,7 @@ mod verify;
 mod write_error;
 mod writer;
 
-pub use chain::{LinkError, check_link, check_volume};
+pub use chain::{LinkError, check_link, check_step, check_volume};
 pub use name::{FileName, InvalidName};
 pub use read_error::ReadError;
 pub use reader::{ParsedFile, VerifiedFile};

@@ -206,12 +206,22 @@ impl ParsedFile {
         Ok((records, sequence))
     }
 
-    /// What the header says of groups is what the IOCBs give: appliers decide by the header.
+    /// What the header says of groups and baselines is what the IOCBs give: appliers decide by the header.
     fn check_groups(&self, seal: &Seal, end: &Sequence) -> Result<(), ReadError> {
         let (group, bits) = (end.open_group().get(), end.incompatible());
         for (field, found, expected) in [
             ("open_group_at_end", group, seal.open_group.get()),
             ("incompatible", bits, self.header.incompatible),
+            (
+                "baseline_begun",
+                end.baseline_begun().get(),
+                seal.baseline_begun.get(),
+            ),
+            (
+                "baseline_ended",
+                end.baseline_ended().get(),
+                seal.baseline_ended.get(),
+            ),
         ] {
             if found != expected {
                 return Err(ReadError::Groups {
@@ -260,6 +270,11 @@ impl VerifiedFile {
     /// The place in the series just behind the file.
     pub fn position(&self) -> Position {
         self.sealed().position
+    }
+
+    /// What sealing has added to the header.
+    pub fn seal(&self) -> &Seal {
+        &self.seal
     }
 
     /// LSN of the first record; they go on without a gap.

@@ -342,6 +342,8 @@ impl OpenFile {
             total_size,
             sealed: now.max(header.created),
             open_group: self.open_group(),
+            baseline_begun: self.sequence.baseline_begun(),
+            baseline_ended: self.sequence.baseline_ended(),
         };
         header.incompatible = self.sequence.incompatible();
         header.seal = Some(seal);

@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-use super::ReplayError;
+use super::{ReplayError, Run};
 use crate::cursor::{MirrorCursor, Position};
 use crate::format::Header;
 use crate::identity::VolumeIdentity;
-use crate::journal::{check_link, check_volume};
+use crate::journal::{check_link, check_step, check_volume};
 
 /// Where a file stands in the series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +18,11 @@ pub(super) enum Standing {
 }
 
 /// Decides about a file, by its header and the place behind it, against the volume, the cursor
-/// and the position reached.
+/// and the position that a run has reached.
 pub(super) fn standing(
     volume: &VolumeIdentity,
     cursor: &MirrorCursor,
-    reached: Position,
+    run: &Run,
     header: &Header,
     position: Position,
 ) -> Result<Standing, ReplayError> {
@@ -41,10 +41,15 @@ pub(super) fn standing(
             });
         }
     }
-    if header.number <= reached.file {
+    let reached = run.reached();
+    if header.number <= reached.file || run.steps_over() && header.number < run.next_file() {
         return Ok(Standing::Before);
     }
-    check_link(&reached, header).map_err(link_error)?;
+    match run.steps_over() && header.number == run.next_file() {
+        true => check_step(&reached, header),
+        false => check_link(&reached, header),
+    }
+    .map_err(link_error)?;
     Ok(Standing::Next)
 }
 

@@ -1,7 +1,7 @@
 //! What a run has brought so far.
 
 use super::compare::digest_of;
-use super::{DeviceRange, Differences, Summary};
+use super::{DeviceRange, Differences, Run, Summary};
 use crate::cursor::MirrorCursor;
 use crate::device::BlockDevice;
 use crate::format::Iocb;
@@ -10,7 +10,9 @@ use crate::units::Lsn;
 /// What a run has brought so far. It counts only once the run is applied.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// An interrupted run may have brought the devices up to here before; 0: none did.
+    /// Verify records up to here prove nothing. An interrupted run may have brought the devices up to
+    /// here before; or, all the way, the run goes over missing files, and they hold what the source
+    /// does only at its end. 0: all count.
     ahead_to: Lsn,
     /// An interrupted run has stored the differences as of here.
     told_to: Lsn,
@@ -20,11 +22,17 @@ pub(super) struct Progress {
 
 impl Progress {
     /// The start of a run, before its intent is stored.
-    pub(super) fn start(cursor: &MirrorCursor, differences: Differences, summary: Summary) -> Self {
+    pub(super) fn start(
+        cursor: &MirrorCursor,
+        run: &Run,
+        differences: Differences,
+        summary: Summary,
+    ) -> Self {
         Self {
-            ahead_to: match cursor.is_settled() {
-                true => Lsn(0),
-                false => cursor.intent.lsn,
+            ahead_to: match (run.is_over_missing_files(), cursor.is_settled()) {
+                (true, _) => Lsn(u64::MAX),
+                (false, true) => Lsn(0),
+                (false, false) => cursor.intent.lsn,
             },
             told_to: differences.as_of(),
             differences,

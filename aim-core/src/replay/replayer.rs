@@ -11,10 +11,11 @@ use super::{Differences, ReplayError, Run, Summary};
 use crate::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use crate::device::{BlockDevice, check_range};
 use crate::failpoint::{Failpoint, reach};
-use crate::format::{Header, Iocb, Kind};
+use crate::format::{Header, Iocb, Kind, Seal};
 use crate::identity::VolumeIdentity;
 use crate::journal::{ParsedFile, ReadError, VerifiedFile};
 use crate::state_file::{StateError, StateFile};
+use crate::units::FileNumber;
 
 /// Applies verified files in order to the devices of a mirror. The protocol is described in the
 /// [module](super).
@@ -107,7 +108,7 @@ impl Replay {
 
     /// A run behind what is applied, without a file yet.
     pub fn start_run(&self) -> Run {
-        Run::behind(self.cursor.get().applied)
+        Run::behind(&self.cursor.get())
     }
 
     /// Adds a sealed file to a run by its header. Says whether it belongs there; if not, it was
@@ -117,9 +118,9 @@ impl Replay {
     ///
     /// [`ReplayError`] if it is not the one that comes next; the run is as before.
     pub fn extend_run(&self, run: &mut Run, file: &ParsedFile) -> Result<bool, ReplayError> {
-        match file.position() {
-            Some(position) => self.extend(run, file.header(), position),
-            None => Err(ReplayError::Read {
+        match (&file.header().seal, file.position()) {
+            (Some(seal), Some(position)) => self.extend(run, file.header(), seal, position),
+            _ => Err(ReplayError::Read {
                 file: file.header().number,
                 source: ReadError::NotSealed,
             }),
@@ -222,12 +223,13 @@ impl Replay {
         &self,
         run: &mut Run,
         header: &Header,
+        seal: &Seal,
         position: Position,
     ) -> Result<bool, ReplayError> {
         let cursor = self.cursor.get();
-        let standing = standing(&self.volume, &cursor, run.reached(), header, position)?;
+        let standing = standing(&self.volume, &cursor, run, header, position)?;
         if standing == Standing::Next {
-            run.push(position);
+            run.push(header, seal, position);
         }
         Ok(standing == Standing::Next)
     }
@@ -240,7 +242,7 @@ impl Replay {
         let mut run = self.start_run();
         let mut next = Vec::new();
         for &file in files {
-            if self.extend(&mut run, file.header(), file.position())? {
+            if self.extend(&mut run, file.header(), file.seal(), file.position())? {
                 next.push(file);
             }
         }
@@ -273,7 +275,7 @@ impl Replay {
             reached: run.reached(),
             ..summary
         };
-        let mut progress = Progress::start(&cursor, self.differences.clone(), summary);
+        let mut progress = Progress::start(&cursor, run, self.differences.clone(), summary);
         self.note_intent(run.reached())?;
         pass(Failpoint::ApplyIntent)?;
         // an interrupted run may have left something
@@ -331,7 +333,11 @@ impl Replay {
                 Kind::Verify { digest } => {
                     progress.compare(self.device_of(iocb)?.1, iocb, digest);
                 }
-                Kind::Void | Kind::GroupBegin { .. } | Kind::GroupEnd => {}
+                Kind::Void
+                | Kind::GroupBegin { .. }
+                | Kind::GroupEnd
+                | Kind::BaselineBegin
+                | Kind::BaselineEnd { .. } => {}
             }
             if iocb.kind.changes_bytes() {
                 progress.note_written(iocb);
@@ -399,6 +405,9 @@ impl Replay {
     fn note_applied(&self, summary: &Summary) -> Result<(), ReplayError> {
         let noted: Result<_, StateError> = self.cursor.update(|cursor| {
             cursor.applied = summary.reached;
+            if cursor.base <= summary.reached.file {
+                cursor.base = FileNumber(0);
+            }
             cursor.applied_time = cursor.applied_time.max(summary.newest);
             // a file that was applied by hand was received by hand
             if cursor.received.file < summary.reached.file {

@@ -1,7 +1,8 @@
 //! Which files are applied as one, and how they are opened.
 
 use super::ReplayError;
-use crate::cursor::Position;
+use crate::cursor::{MirrorCursor, Position};
+use crate::format::{Header, Seal};
 use crate::journal::{ParsedFile, ReadError, VerifiedFile};
 use crate::units::{FileNumber, Lsn};
 
@@ -13,22 +14,63 @@ pub type Opener<'a> = dyn FnMut(FileNumber) -> Result<ParsedFile, ReplayError> +
 /// A chain of files behind what is applied, known by their headers. It can be applied where it
 /// ends outside of a group.
 ///
+/// Where files are missing behind what is applied, it goes on with a file that begins with a
+/// baseline, and can be applied only once that has ended: inside, the devices would be a mixture.
+///
 /// It is made by [`Replay::start_run`](super::Replay::start_run) and grows by
 /// [`Replay::extend_run`](super::Replay::extend_run). A file takes 72 bytes in it.
 #[derive(Clone, Debug)]
 pub struct Run {
     start: Position,
+    /// The file at whose baseline it goes on; 0: with the next file.
+    base: FileNumber,
+    /// Where the baseline begins whose end it still needs; 0: it needs none.
+    baseline: Lsn,
     files: Vec<Position>,
 }
 
 impl Run {
-    pub(super) fn behind(start: Position) -> Self {
-        let files = Vec::new();
-        Self { start, files }
+    pub(super) fn behind(cursor: &MirrorCursor) -> Self {
+        Self {
+            start: cursor.applied,
+            base: cursor.base,
+            baseline: Lsn(0),
+            files: Vec::new(),
+        }
     }
 
-    pub(super) fn push(&mut self, file: Position) {
+    pub(super) fn push(&mut self, header: &Header, seal: &Seal, file: Position) {
+        if self.files.is_empty() && self.base != FileNumber(0) {
+            self.baseline = header.first_lsn;
+        }
+        // another one may have begun since, and ended: it holds all of the volume as well
+        if seal.baseline_ended >= self.baseline {
+            self.baseline = Lsn(0);
+        }
         self.files.push(file);
+    }
+
+    /// Whether it goes on behind what the cursor says is applied, as the cursor says.
+    pub fn is_behind(&self, cursor: &MirrorCursor) -> bool {
+        (self.start, self.base) == (cursor.applied, cursor.base)
+    }
+
+    /// Whether files are missing between what is applied and its first one.
+    pub(super) fn is_over_missing_files(&self) -> bool {
+        self.base != FileNumber(0)
+    }
+
+    /// Whether the next file is one that files are missing before.
+    pub(super) fn steps_over(&self) -> bool {
+        self.files.is_empty() && self.base != FileNumber(0)
+    }
+
+    /// The file that comes next in it.
+    pub fn next_file(&self) -> FileNumber {
+        match self.steps_over() {
+            true => self.base,
+            false => self.reached().file.next(),
+        }
     }
 
     /// What is applied before it.
@@ -46,13 +88,18 @@ impl Run {
         self.files.last().copied().unwrap_or(self.start)
     }
 
-    /// Whether it can be applied: there is a file, and the last one ends outside of a group.
+    /// Whether it can be applied: there is a file, the last one ends outside of a group, and so
+    /// does the baseline that it needs.
     pub fn is_complete(&self) -> bool {
-        !self.files.is_empty() && !self.reached().is_in_group()
+        !self.files.is_empty() && !self.reached().is_in_group() && self.baseline == Lsn(0)
     }
 
-    /// Where the group begins for whose end it waits; `None` if it waits for nothing.
+    /// Where the group or the baseline begins for whose end it waits; `None` if it waits for
+    /// nothing.
     pub fn waits_in_group(&self) -> Option<Lsn> {
+        if self.baseline != Lsn(0) {
+            return Some(self.baseline);
+        }
         match (self.is_complete(), self.files.first()) {
             // a first file that ends outside of a group is a run by itself
             (false, Some(first)) if first.is_in_group() => Some(first.open_group),

@@ -79,7 +79,7 @@ impl Summary {
                 self.bytes_verified = self.bytes_verified.saturating_add(len);
             }
             // counted where it ends: a run has no half groups
-            Kind::GroupBegin { .. } => {}
+            Kind::GroupBegin { .. } | Kind::BaselineBegin | Kind::BaselineEnd { .. } => {}
             Kind::GroupEnd => self.groups += 1,
         }
     }

@@ -93,7 +93,9 @@ fn a_wrong_header_field_is_named() {
         (216, &number(1), "incompatible"),
         (216, &number(10), "open_group"),
         (224, &number(10), "open_group_at_end"),
-        (232, &[1], "reserved"),
+        (232, &[1], "baseline_begun"),
+        (240, &[1], "baseline_ended"),
+        (248, &[1], "reserved"),
         (503, &[1], "reserved"),
         (512 + 16, &number(0), "device.size"),
         (512 + 16, &number(513), "device.size"),
@@ -128,6 +130,7 @@ fn a_wrong_field_of_an_open_or_a_first_file_is_named() {
     }
     // an open file says only what was known when it was created
     assert_eq!(wrong_field(&header, 24, &[1]), "incompatible");
+    assert_eq!(wrong_field(&header, 24, &[2]), "incompatible");
 }
 
 #[test]
@@ -216,7 +219,7 @@ fn operations_and_flags_are_known_reserved_or_wrong() {
             IocbError::Unsupported(operation)
         );
     }
-    for operation in [0, 12, 255] {
+    for operation in [0, 14, 255] {
         assert_eq!(
             refusal(2, 10, &[operation]),
             IocbError::Operation(operation)

@@ -4,6 +4,7 @@ use std::io;
 
 use aim_core::replay::Replay;
 use aim_core::signature::{Answer, FILE_BYTES_MAX, Question};
+use aim_core::units::FileNumber;
 
 use super::ApplyError;
 use super::receive::Mirror;
@@ -25,6 +26,7 @@ impl Mirror {
         };
         let cursor = self.cursor.get();
         let waits_for_its_end = cursor.is_settled()
+            && cursor.base == FileNumber(0)
             && question.volume == self.spool.identity().id
             && question.group == cursor.received.open_group
             && question.group == cursor.applied.lsn.next();

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use aim_core::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use aim_core::failpoint::{Failpoint, reach};
-use aim_core::journal::{FileName, ReadError, VerifiedFile, check_link, check_volume};
+use aim_core::journal::{
+    FileName, ParsedFile, ReadError, VerifiedFile, check_link, check_step, check_volume,
+};
 use aim_core::replay::{Replay, Run};
 use aim_core::spool::{Listing, MirrorSpool, WaitingFile};
 use aim_core::units::FileNumber;
@@ -73,7 +75,66 @@ impl Mirror {
             }
             self.consider(arrived)?;
         }
+        self.step_over(&listing)?;
         self.note_waiting()
+    }
+
+    /// Where the next file is missing, and all that can be applied without it is: goes on with
+    /// one that begins with a baseline, if there is one, and with what follows it.
+    fn step_over(&self, listing: &Listing) -> Result<(), ApplyError> {
+        let cursor = self.cursor.get();
+        let identity = self.spool.identity();
+        let next = cursor.received.file.next();
+        let later = in_order(listing).filter(|file| {
+            (file.name.volume, file.name.epoch) == (identity.id, identity.epoch)
+                && file.name.number >= next
+        });
+        let mut later = later.peekable();
+        let is_missing = later.peek().is_some_and(|file| file.name.number > next);
+        // in a group, or behind missing files, nothing may be applied without what is missing
+        let waits = cursor.received.is_in_group() || cursor.base != FileNumber(0);
+        let can_apply = cursor.applied != cursor.received && !waits;
+        if !is_missing || can_apply {
+            return Ok(());
+        }
+        let mut later = later.skip_while(|file| !self.begins_baseline(file));
+        let Some(base) = later.next() else {
+            return Ok(());
+        };
+        let missing = FileName {
+            number: next,
+            ..base.name
+        };
+        if self.is_there(missing) {
+            // it came before the baseline, and while the folder was listed
+            self.arrived.hint();
+            return Ok(());
+        }
+        self.take_up(base, cursor.received)?;
+        later.try_for_each(|file| self.consider(file))
+    }
+
+    /// Whether a file claims to begin with a baseline; what is not whole does not, unless it is
+    /// packed.
+    fn begins_baseline(&self, arrived: &Arrived) -> bool {
+        let name = arrived.name;
+        if arrived.is_packed {
+            let header = self.packed_header(name);
+            return header.is_some_and(|header| header.begins_baseline());
+        }
+        let opened = self.spool.incoming_folder().open(&name.sealed(), false);
+        let parsed = opened.ok().map(ParsedFile::open);
+        matches!(parsed, Some(Ok(file)) if file.name() == name && file.header().begins_baseline())
+    }
+
+    /// Whether a file lies in `incoming/`, or it can't be told.
+    fn is_there(&self, name: FileName) -> bool {
+        let folder = self.spool.incoming_folder();
+        let is_there = |text: String| match folder.open(&text, false) {
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+            Ok(_) => true,
+        };
+        is_there(name.sealed()) || is_there(name.packed())
     }
 
     /// Receives a file if it is the one that comes next.
@@ -90,9 +151,15 @@ impl Mirror {
         }
         let before = self.cursor.get().received;
         // earlier ones are applied, or wait for that; later ones wait for this one
-        if name.number != before.file.next() {
-            return Ok(());
+        match name.number == before.file.next() {
+            true => self.take_up(arrived, before),
+            false => Ok(()),
         }
+    }
+
+    /// Receives a file behind `before`, if it is right.
+    fn take_up(&self, arrived: Arrived, before: Position) -> Result<(), ApplyError> {
+        let (name, text) = (arrived.name, arrived.text());
         let opened = match arrived.is_packed {
             false => self.open(name, &text),
             true => self.unpack(name),
@@ -123,15 +190,26 @@ impl Mirror {
             // meanwhile the applier may have found that a file before is damaged
             if cursor.received == before {
                 cursor.received = position;
+                if name.number != before.file.next() {
+                    cursor.base = name.number;
+                }
             }
         });
-        stored.map_err(ApplyError::Cursor)?;
+        let stored = stored.map_err(ApplyError::Cursor)?;
         pass(Failpoint::ReceiveCursor, name)?;
-        tracing::debug!(file = text, "received");
+        match name.number == before.file.next() {
+            true => tracing::debug!(file = text, "received"),
+            false => tracing::warn!(
+                file = text,
+                %before,
+                "files before it are missing: it begins with a baseline, which makes up for them"
+            ),
+        }
         if arrived.is_packed {
             self.remove_packed(name)?;
         }
-        if !before.is_in_group() && !position.is_in_group() {
+        let is_alone = stored.base == FileNumber(0) && !before.is_in_group();
+        if is_alone && !position.is_in_group() {
             let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
             if ready.len() < READY_FILES_MAX {
                 ready.push_back(verified);
@@ -146,7 +224,10 @@ impl Mirror {
     fn fits(&self, file: &VerifiedFile, before: Position) -> Result<(), String> {
         let header = file.header();
         check_volume(self.spool.identity(), header)
-            .and_then(|()| check_link(&before, header))
+            .and_then(|()| match header.number > before.file.next() {
+                true => check_step(&before, header),
+                false => check_link(&before, header),
+            })
             .map_err(|error| format!("it does not follow {before}: {error}"))
     }
 
@@ -203,7 +284,7 @@ impl Mirror {
     pub(super) fn planned(&self, replay: &Replay, cursor: &MirrorCursor) -> Run {
         let kept = self.lock_planned().take();
         let still_holds =
-            |run: &Run| run.start() == cursor.applied && run.reached().file <= cursor.received.file;
+            |run: &Run| run.is_behind(cursor) && run.reached().file <= cursor.received.file;
         kept.filter(still_holds)
             .unwrap_or_else(|| replay.start_run())
     }

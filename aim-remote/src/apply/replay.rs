@@ -38,14 +38,18 @@ impl Mirror {
         self.shared.note_run(&replay.start_run());
         self.spool.remove_applied(applied)?;
         self.note_waiting()?;
+        if self.shared.lock().missing.is_some() {
+            // a baseline that lies there has waited for this
+            self.arrived.hint();
+        }
         Ok(true)
     }
 
     /// Adds files to the run until it is complete, or all that were received are in it. Only
     /// headers are read.
     fn plan(&self, replay: &Replay, run: &mut Run, cursor: &MirrorCursor) -> Result<(), Fault> {
-        while !run.is_complete() && run.reached().file < cursor.received.file {
-            let number = run.reached().file.next();
+        while !run.is_complete() && run.next_file() <= cursor.received.file {
+            let number = run.next_file();
             let added = self
                 .parse(number)
                 .and_then(|file| replay.extend_run(run, &file));
@@ -111,7 +115,12 @@ impl Mirror {
         }
         tracing::warn!(file = %name, error = %fault.error, "a received file can't be applied");
         let before = position_before(run, fault.number);
-        let stored = self.cursor.update(|cursor| cursor.received = before);
+        let stored = self.cursor.update(|cursor| {
+            cursor.received = before;
+            if before.file < cursor.base {
+                cursor.base = FileNumber(0);
+            }
+        });
         stored.map_err(ApplyError::Cursor)?;
         pass(Failpoint::ReceiptWithdrawn, name)?;
         // the receipt first: a stop in between leaves a file that the receiver looks at again

@@ -11,6 +11,7 @@
 use std::io::{self, IoSlice};
 
 use aim_core::failpoint::{Failpoint, reach};
+use aim_core::format::Header;
 use aim_core::fs::Directory;
 use aim_core::journal::{FileName, VerifiedFile};
 use aim_core::packed::{UnpackError, Unpacker};
@@ -28,6 +29,15 @@ impl Mirror {
             write_unpacked(folder, name, &temporary).and_then(|()| self.open(name, &temporary));
         // it may be the room that is missing
         verified.inspect_err(|_| self.remove_unpacked(name))
+    }
+
+    /// The header of the journal file that is in a packed one, if it can be read; the rest is not
+    /// looked at.
+    pub(super) fn packed_header(&self, name: FileName) -> Option<Header> {
+        let folder = self.spool.incoming_folder();
+        let mut unpacker = Unpacker::open(folder.open(&name.packed(), false).ok()?).ok()?;
+        let bytes = unpacker.next_piece().ok()??.first_chunk()?;
+        Header::parse(bytes).ok()
     }
 
     /// Gives up what was unpacked. As good as it goes: what stays is replaced another time.

@@ -1,10 +1,10 @@
 //! Carries what the source asks of the mirror, and what the mirror answers: small files, in the
 //! mirror's directory.
 
-use aim_core::capture::Comparison;
 use aim_core::signature::{Answer, FILE_BYTES_MAX, Question};
 
 use super::ShipError;
+use super::retention::{Handles, Retention};
 use crate::file_io::Source;
 use crate::transport::{Name, Progress, Transport, TransportError};
 
@@ -13,17 +13,21 @@ use crate::transport::{Name, Progress, Transport, TransportError};
 pub(super) struct Asked(Option<u64>);
 
 impl Asked {
-    /// Puts the question of `comparison`, if there is one, and takes the answer, if it is there.
+    /// Puts the question to `party`, if there is one, and takes the answer, if it is there.
     /// Says whether one is still waited for.
     pub(super) async fn carry<T: Transport>(
         &mut self,
-        comparison: &Comparison,
+        party: u32,
+        retention: &Retention,
+        Handles { comparison, .. }: &Handles,
         transport: &T,
     ) -> Result<bool, ShipError> {
-        let Some(question) = comparison.question() else {
+        let Some(question) = comparison.question(party) else {
             return Ok(false);
         };
         if self.0 != Some(question.number) {
+            // before anybody can answer it
+            retention.note_compared(question.group)?;
             let name = Name::parse(Question::NAME)?;
             let file = Source::from_bytes(Question::NAME, question.encode());
             let put = transport.put(&name, &file, &Progress::default()).await?;
@@ -39,7 +43,7 @@ impl Asked {
         };
         match Answer::decode(&bytes) {
             // it may be one to an earlier question
-            Ok(answer) => Ok(!comparison.answer(answer)),
+            Ok(answer) => Ok(!comparison.answer(party, answer)),
             Err(error) => {
                 tracing::warn!(%error, "what the mirror says it holds can't be read");
                 Ok(true)

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aim_core::cursor::Position;
 use aim_core::failpoint::Failpoint;
-use aim_core::journal::ReadError;
+use aim_core::journal::{ParsedFile, ReadError};
 use aim_core::spool::WaitingFile;
 use aim_core::units::FileNumber;
 
-use super::ShipError;
 use super::receipt::open;
-use super::round::{Delivered, INCOMING, Rounds, Seen};
-use super::uploads::{Ended, Stored, Upload, Uploads};
+use super::round::{INCOMING, Rounds, Seen};
+use super::uploads::{Delivered, Ended, Stored, Upload, Uploads};
+use super::{ShipError, ShipStatus};
 use crate::file_io::FileIo;
 use crate::transport::{Name, Remedy, Transport, TransportError, pass};
 
@@ -35,7 +36,7 @@ impl<T: Transport> Rounds<T> {
                 bytes: file.bytes,
             };
             if is_there(&as_it_is) {
-                self.note_delivered(file, as_it_is)?;
+                self.note_there(file, as_it_is)?;
             } else if !(self.delivered.get(&number)).is_some_and(|known| is_there(&known.stored)) {
                 missing.push(*file);
             }
@@ -43,20 +44,32 @@ impl<T: Transport> Rounds<T> {
         Ok(missing)
     }
 
-    /// Waits until one more file can be set on its way. Says whether it can, before the time is
-    /// over.
+    /// Files that may be on their way when this one is begun. A mirror that sees a baseline, and
+    /// not the file that it needs next, gives up all files before the baseline: none of them must
+    /// arrive later.
+    pub(super) fn files_beside(&self, file: &ParsedFile) -> usize {
+        match file.header().begins_baseline() {
+            true => 0,
+            false => self.line.files.get() - 1,
+        }
+    }
+
+    /// Waits until no more than `beside` files are on their way, and none of the others has
+    /// failed. Says whether that is so before the time is over.
     pub(super) async fn make_room(
         &mut self,
         uploads: &mut Uploads,
+        beside: usize,
         io: &FileIo,
         started: Instant,
         longest: Duration,
     ) -> Result<bool, ShipError> {
-        while uploads.count() >= self.line.files.get() {
+        while uploads.count() > beside {
             if !self.wait_for_one(uploads, io, started, longest).await? {
                 return Ok(false);
             }
         }
+        self.settle(uploads)?;
         Ok(true)
     }
 
@@ -90,11 +103,13 @@ impl<T: Transport> Rounds<T> {
     }
 
     fn note_ended(&mut self, ended: Ended) -> Result<(), ShipError> {
-        let stored = ended.stored?;
+        let delivered = ended.delivered?;
         let bytes = ended.file.bytes;
         self.arrived += 1;
         self.shared.update(|status| status.delivered_bytes += bytes);
-        self.note_delivered(&ended.file, stored)
+        self.delivered.insert(ended.file.name.number, delivered);
+        self.note_shipped();
+        Ok(())
     }
 
     /// Brings what is on its way to its end, after something went wrong that need not concern it.
@@ -112,7 +127,14 @@ impl<T: Transport> Rounds<T> {
 
     /// Step 4, for one file. What was set aside before goes as it is, in case that was for being
     /// packed.
-    pub(super) fn upload(&self, file: &WaitingFile, io: &FileIo) -> Result<Upload, ShipError> {
+    pub(super) fn upload(
+        &self,
+        file: &WaitingFile,
+        parsed: &ParsedFile,
+        io: &FileIo,
+    ) -> Result<Upload, ShipError> {
+        // it may be gone from here by the time that it is there
+        let position = position(parsed)?;
         let local = file.name.sealed();
         let folder = self.spool.outgoing_folder();
         let is_again = self.delivered.contains_key(&file.name.number);
@@ -139,40 +161,43 @@ impl<T: Transport> Rounds<T> {
                 reused = stored.reused,
                 "shipped"
             );
-            Ok(Stored {
+            let stored = Stored {
                 name: text,
                 bytes: stored.sent + stored.reused,
-            })
+            };
+            Ok(Delivered { position, stored })
         }))
     }
 
-    pub(super) fn note_delivered(
-        &mut self,
-        file: &WaitingFile,
-        stored: Stored,
-    ) -> Result<(), ShipError> {
+    /// Notes that a file lies there, whoever brought it.
+    fn note_there(&mut self, file: &WaitingFile, stored: Stored) -> Result<(), ShipError> {
         let number = file.name.number;
         if let Some(known) = self.delivered.get_mut(&number) {
             known.stored = stored;
             return Ok(());
         }
-        let Some(position) = open(&self.spool, file.name)?.position() else {
-            return Err(ShipError::reading(file.name)(ReadError::NotSealed));
-        };
+        let position = position(&open(&self.spool, file.name)?)?;
         let delivered = Delivered { position, stored };
         self.delivered.insert(number, delivered);
         self.note_shipped();
         Ok(())
     }
 
-    /// Files arrive in any order: only those without a gap before them count.
+    /// Files arrive in any order: only those without a gap before them count, but for what the
+    /// mirror does not need.
     pub(super) fn note_shipped(&self) {
         self.shared.update(|status| {
-            while let Some(next) = self.delivered.get(&status.shipped.file.next()) {
-                status.shipped = next.position;
+            let next = |status: &ShipStatus| status.shipped.file.next().max(self.needs_from);
+            while let Some(delivered) = self.delivered.get(&next(status)) {
+                status.shipped = delivered.position;
             }
         });
     }
+}
+
+fn position(file: &ParsedFile) -> Result<Position, ShipError> {
+    let not_sealed = || ShipError::reading(file.name())(ReadError::NotSealed);
+    file.position().ok_or_else(not_sealed)
 }
 
 /// Whether nothing more can be had of the line for now.

@@ -6,25 +6,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aim_core::capture::Comparison;
 use aim_core::cursor::{MirrorCursor, Position};
-use aim_core::failpoint::Failpoint;
-use aim_core::identity::VolumeIdentity;
+use aim_core::identity::{MirrorIdentity, VolumeIdentity};
 use aim_core::journal::FileName;
 use aim_core::replay::Differences;
-use aim_core::spool::{Listing, SourceSpool, WaitingFile};
+use aim_core::spool::{SourceSpool, WaitingFile};
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
-use aim_core::units::FileNumber;
+use aim_core::units::{FileNumber, MirrorId};
 
 use super::compare::Asked;
+use super::course::Course;
 use super::line::LineOptions;
 use super::put::breaks_line;
-use super::receipt::{open, proves_receipt};
+use super::receipt::open;
+use super::retention::Retention;
 use super::status::{SetAside, Shared};
-use super::uploads::{Stored, Uploads};
+use super::uploads::{Delivered, Uploads};
 use super::{ShipError, ShipStatus};
 use crate::file_io::FileIo;
-use crate::transport::{Name, Transport, TransportError, pass};
+use crate::transport::{Name, Transport, TransportError};
 
 /// The folder on the far side that files are put into.
 pub(super) const INCOMING: &str = "incoming";
@@ -47,31 +47,40 @@ pub struct Rounds<T> {
     mirror_is_ours: bool,
     /// Files that were seen whole on the far side, and are not received yet.
     pub(super) delivered: BTreeMap<FileNumber, Delivered>,
+    /// The first file that the mirror needs: those before it are received, or of no use to it.
+    pub(super) needs_from: FileNumber,
     /// Files that are on their way from one round to the next.
     uploads: Uploads,
     /// Files that have arrived, since the start.
     pub(super) arrived: u64,
-    comparison: Option<Arc<Comparison>>,
+    retention: Arc<Retention>,
+    /// Which of its targets this is.
+    target: usize,
     asked: Asked,
     /// What the mirror had applied when its differences were read.
     differences_at: Option<Position>,
 }
 
-/// A file that was seen whole on the far side.
-#[derive(Debug)]
-pub(super) struct Delivered {
-    pub(super) position: Position,
-    pub(super) stored: Stored,
-}
-
 /// What a look at the far side has shown.
 pub(super) struct Seen {
-    /// Files that are not received, in the order of the series.
+    /// Files that the mirror needs and has not received, in the order of the series.
     pub(super) waiting: Vec<WaitingFile>,
     /// The files of the far `incoming/`, with their lengths.
     pub(super) far: BTreeMap<String, u64>,
-    is_asking: bool,
+    /// The last file that is received.
+    received: FileNumber,
+    /// Whether an answer or a baseline is waited for.
+    waits_for_more: bool,
     is_applied: bool,
+}
+
+impl Seen {
+    fn needs(&self, number: FileNumber) -> bool {
+        let found = self
+            .waiting
+            .binary_search_by_key(&number, |file| file.name.number);
+        found.is_ok()
+    }
 }
 
 /// When the next round is due.
@@ -89,18 +98,26 @@ pub enum Next {
 }
 
 impl<T: Transport> Rounds<T> {
-    /// Rounds that carry what is sealed in `spool` over `transport`.
+    /// Rounds that carry what is sealed in `spool` over `transport`, to the only target.
     pub fn new(spool: SourceSpool, transport: T) -> Self {
+        Self::to_target(Retention::single(spool), 0, transport)
+    }
+
+    /// Rounds that carry what is sealed to one of several targets, over `transport`; and what the
+    /// capture asks of its mirror, and the answers.
+    pub fn to_target(retention: Arc<Retention>, target: usize, transport: T) -> Self {
         let rounds = Self {
-            spool,
+            spool: retention.spool.clone(),
             transport: Arc::new(transport),
             line: LineOptions::default(),
             shared: Arc::default(),
             mirror_is_ours: false,
             delivered: BTreeMap::new(),
+            needs_from: FileNumber(1),
             uploads: Uploads::default(),
             arrived: 0,
-            comparison: None,
+            retention,
+            target,
             asked: Asked::default(),
             differences_at: None,
         };
@@ -115,15 +132,6 @@ impl<T: Transport> Rounds<T> {
         Self {
             line,
             shared,
-            ..self
-        }
-    }
-
-    /// Also carries what the capture asks of the mirror, and the answers.
-    #[must_use]
-    pub fn comparing(self, comparison: Arc<Comparison>) -> Self {
-        Self {
-            comparison: Some(comparison),
             ..self
         }
     }
@@ -193,17 +201,25 @@ impl<T: Transport> Rounds<T> {
         let carried = uploads.numbers();
         let missing = self.not_there(&seen, &carried)?;
         self.settle(uploads)?;
+        // the mirror may have been left meanwhile, and need no more than what follows a baseline
+        uploads.keep(|number| number <= seen.received || seen.needs(number));
         let mut set_aside = None;
         for (files_begun, file) in missing.iter().enumerate() {
             // at least one in each round: asking alone may take longer than a round shall
             let is_time = files_begun > 0 && started.elapsed() >= longest;
-            if is_time || !self.make_room(uploads, io, started, longest).await? {
+            let parsed = open(&self.spool, file.name)?;
+            let beside = self.files_beside(&parsed);
+            if is_time
+                || !self
+                    .make_room(uploads, beside, io, started, longest)
+                    .await?
+            {
                 return set_aside.map_or(Ok(Next::Now), Err);
             }
             if self.delivered.contains_key(&file.name.number) {
                 set_aside = Some(uploads.beside(self.look_into(file.name, io)).await?);
             }
-            uploads.start(*file, self.upload(file, io)?);
+            uploads.start(*file, self.upload(file, &parsed, io)?);
             uploads.step().await;
             self.settle(uploads)?;
         }
@@ -214,7 +230,7 @@ impl<T: Transport> Rounds<T> {
         }
         match set_aside {
             Some(error) => Err(error),
-            None if seen.is_asking || !seen.waiting.is_empty() => Ok(Next::Soon),
+            None if seen.waits_for_more || !seen.waiting.is_empty() => Ok(Next::Soon),
             None if seen.is_applied => Ok(Next::Later),
             None => Ok(Next::Soon),
         }
@@ -226,18 +242,23 @@ impl<T: Transport> Rounds<T> {
         let far = self.far_files().await?;
         let cursor = self.far_cursor().await?;
         self.look_for_differences(cursor.applied).await?;
-        // before listing: what was sealed by then has its name, the last one perhaps excepted
-        let sealed = self.spool.sealed()?;
-        let waiting = self.take_receipts(&cursor, sealed)?;
-        require_next(&cursor, sealed, &waiting)?;
-        let is_asking = match &self.comparison {
-            Some(comparison) => self.asked.carry(comparison, &*self.transport).await?,
+        let Course {
+            waiting,
+            is_joining,
+        } = self.take_receipts(&cursor, &far)?;
+        let is_asking = match &self.retention.capture {
+            Some(handles) => {
+                let (party, retention) = (self.target as u32, &self.retention);
+                let carried = (self.asked).carry(party, retention, handles, &*self.transport);
+                carried.await?
+            }
             None => false,
         };
         Ok(Seen {
             waiting,
             far,
-            is_asking,
+            received: cursor.received.file,
+            waits_for_more: is_asking || is_joining,
             is_applied: cursor.applied == cursor.received,
         })
     }
@@ -262,8 +283,21 @@ impl<T: Transport> Rounds<T> {
                 found: far.id,
             });
         }
+        self.retention.meet(self.target, self.far_mirror().await?)?;
         self.mirror_is_ours = true;
         Ok(())
+    }
+
+    /// Which mirror it is; zeroes where it does not say.
+    async fn far_mirror(&self) -> Result<MirrorId, ShipError> {
+        let name = Name::parse(MirrorIdentity::NAME)?;
+        match self.transport.get(&name, FILE_BYTES_MAX).await {
+            Ok(bytes) => MirrorIdentity::decode(&bytes)
+                .map(|mirror| mirror.id)
+                .map_err(ShipError::FarState),
+            Err(TransportError::NotFound { .. }) => Ok(MirrorId::default()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Step 1, first half: the files that are whole on the far side, with their lengths.
@@ -305,24 +339,17 @@ impl<T: Transport> Rounds<T> {
         Ok(())
     }
 
-    /// Step 2; gives the files that are left.
+    /// Step 2; gives the files that are to be put.
     fn take_receipts(
         &mut self,
         cursor: &MirrorCursor,
-        sealed: Position,
-    ) -> Result<Vec<WaitingFile>, ShipError> {
-        let mut listing = self.spool.outgoing()?;
-        if proves_receipt(&self.spool, sealed, &listing, cursor)? {
-            pass(Failpoint::ShipReceipt, MirrorCursor::NAME)?;
-            let removed = self.spool.remove_received(cursor.received)?;
-            if removed > 0 {
-                tracing::debug!(removed, received = %cursor.received, "received by the mirror host");
-                listing = self.spool.outgoing()?;
-            }
-        }
-        let received = cursor.received.file;
-        self.delivered = self.delivered.split_off(&received.next());
-        let waiting = self.of_this_series(&listing, received);
+        far: &BTreeMap<String, u64>,
+    ) -> Result<Course, ShipError> {
+        let course = self.retention.take(self.target, cursor, far)?;
+        let waiting = &course.waiting;
+        let next = cursor.received.file.next();
+        self.delivered = self.delivered.split_off(&next);
+        self.needs_from = waiting.first().map_or(next, |file| file.name.number);
         let oldest = match waiting.first() {
             Some(file) => Some(open(&self.spool, file.name)?.header().created),
             None => None,
@@ -339,17 +366,7 @@ impl<T: Transport> Rounds<T> {
             status.oldest_waiting = oldest;
         });
         self.note_shipped();
-        Ok(waiting)
-    }
-
-    fn of_this_series(&self, listing: &Listing, received: FileNumber) -> Vec<WaitingFile> {
-        let identity = self.spool.identity();
-        let is_ours = |file: &&WaitingFile| {
-            file.name.volume == identity.id
-                && file.name.epoch == identity.epoch
-                && file.name.number > received
-        };
-        listing.files.iter().filter(is_ours).copied().collect()
+        Ok(course)
     }
 
     /// Asks why a file was set aside, and makes sure that it is whole here before it goes again.
@@ -384,24 +401,5 @@ impl<T: Transport> Rounds<T> {
             }
         }
         Ok(None)
-    }
-}
-
-/// Refuses to go on where the mirror host needs a file that is gone: it would wait for ever, and
-/// nobody would know.
-fn require_next(
-    cursor: &MirrorCursor,
-    sealed: Position,
-    waiting: &[WaitingFile],
-) -> Result<(), ShipError> {
-    let needed = cursor.received.file.next();
-    let is_gone = match waiting.first() {
-        Some(first) => first.name.number > needed,
-        // the last one may be sealed and not yet have its name
-        None => sealed.file > needed,
-    };
-    match is_gone {
-        true => Err(ShipError::Gap { needed }),
-        false => Ok(()),
     }
 }

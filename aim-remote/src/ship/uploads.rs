@@ -6,13 +6,22 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use aim_core::cursor::Position;
 use aim_core::spool::WaitingFile;
 use aim_core::units::FileNumber;
 
 use super::ShipError;
 
 /// Carries one file, and says what lies on the far side when it is durable there.
-pub(super) type Upload = Pin<Box<dyn Future<Output = Result<Stored, ShipError>> + Send>>;
+pub(super) type Upload = Pin<Box<dyn Future<Output = Result<Delivered, ShipError>> + Send>>;
+
+/// A file that was seen whole on the far side.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    /// Its end in the series.
+    pub(super) position: Position,
+    pub(super) stored: Stored,
+}
 
 /// A file that is whole and durable on the far side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +36,7 @@ pub(super) struct Stored {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) file: WaitingFile,
-    pub(super) stored: Result<Stored, ShipError>,
+    pub(super) delivered: Result<Delivered, ShipError>,
 }
 
 /// All files that are on their way. They go on only while one of the methods is awaited.
@@ -59,6 +68,11 @@ impl Uploads {
         let on_way = self.on_way.iter().map(|(file, _)| file);
         let ended = self.ended.iter().map(|ended| &ended.file);
         on_way.chain(ended).map(|file| file.name.number).collect()
+    }
+
+    /// Leaves all other files that are on their way where they are.
+    pub(super) fn keep(&mut self, is_kept: impl Fn(FileNumber) -> bool) {
+        self.on_way.retain(|(file, _)| is_kept(file.name.number));
     }
 
     /// Leaves all files where they are: what has arrived of them is gone on with another time.
@@ -106,9 +120,9 @@ impl Uploads {
         self.on_way
             .retain_mut(|(file, upload)| match upload.as_mut().poll(context) {
                 Poll::Pending => true,
-                Poll::Ready(stored) => {
+                Poll::Ready(delivered) => {
                     let file = *file;
-                    ended.push_back(Ended { file, stored });
+                    ended.push_back(Ended { file, delivered });
                     false
                 }
             });

@@ -328,3 +328,95 @@ fn a_mover_may_write_under_the_final_name() {
         applier.status().unfinished.is_none()
     });
 }
+
+/// Seals files: some of anything, a baseline, which is given up and begins anew, and one more.
+pub(crate) fn seal_with_baseline(site: &mut Site, before: usize) {
+    site.seal(before);
+    let size = 1 << 20;
+    let begin = |site: &mut Site| {
+        let file = site
+            .series
+            .next_file_of(&[(Kind::BaselineBegin, 0, 0), (Kind::Write, 0, size / 2)]);
+        site.add(file);
+    };
+    begin(site);
+    let again = site.series.position().lsn.next();
+    begin(site);
+    site.seal(1);
+    let file = site.series.next_file_of(&[
+        (Kind::Write, size / 2, size / 2),
+        (Kind::BaselineEnd { begin: again }, 0, 0),
+    ]);
+    site.add(file);
+    site.seal(1);
+}
+
+#[test]
+fn a_mirror_that_lacks_files_goes_on_at_a_baseline_and_stays_until_its_end() {
+    let mut site = Site::new(27);
+    // files 1 to 4; 5 and 6 begin baselines, 8 ends the second one, 9
+    seal_with_baseline(&mut site, 4);
+    let content = vec![7; 1 << 20];
+    site.device.write(ByteOffset(0), &content).unwrap();
+    let applier = site.apply();
+    for index in [8, 6, 4, 5] {
+        site.deliver(&site.files[index]);
+    }
+    eventually("it goes on at the baseline", || {
+        applier.status().received == site.files[6].position
+    });
+    let begin = site.files[3].position.lsn.next();
+    eventually("it waits for the end", || {
+        applier.status().open_group == Some(begin)
+    });
+    assert!(applier.status().applied.is_start());
+    let mut held = vec![0; 1 << 20];
+    site.device.read(ByteOffset(0), &mut held).unwrap();
+    assert!(
+        held == content,
+        "nothing is touched before its end is there"
+    );
+    site.deliver(&site.files[7]);
+    site.wait_until_applied(&applier);
+    eventually("it waits for nothing, and nothing is left", || {
+        applier.status().open_group.is_none() && site.mirror().incoming().unwrap().files.is_empty()
+    });
+}
+
+#[test]
+fn the_next_file_goes_before_a_baseline() {
+    let mut site = Site::new(28);
+    seal_with_baseline(&mut site, 3);
+    let applier = site.apply();
+    (0..3).for_each(|index| site.deliver(&site.files[index]));
+    eventually("they are applied", || {
+        applier.status().applied == site.files[2].position
+    });
+    // whoever lacks nothing waits for nothing
+    for index in 3..8 {
+        site.deliver(&site.files[index]);
+        eventually("it is applied", || {
+            applier.status().applied == site.files[index].position
+        });
+    }
+    site.wait_until_applied(&applier);
+}
+
+#[test]
+fn files_of_a_group_without_an_end_are_left_behind_for_a_baseline() {
+    let mut site = Site::new(29);
+    site.seal(1);
+    site.seal_in_group(2);
+    let lost = site.series.next_file(20);
+    site.add(lost);
+    seal_with_baseline(&mut site, 1);
+    let applier = site.apply();
+    for index in [0, 1, 2, 5, 6, 7, 8] {
+        site.deliver(&site.files[index]);
+    }
+    eventually("it goes on behind the group", || {
+        applier.status().received == site.files[8].position
+    });
+    site.deliver(&site.files[9]);
+    site.wait_until_applied(&applier);
+}

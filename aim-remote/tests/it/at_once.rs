@@ -7,6 +7,7 @@ use aim_remote::file_io;
 use aim_remote::ship::{LineOptions, Rounds, ShipError};
 use aim_remote::transport::{LocalTransport, TransportError};
 
+use crate::apply::seal_with_baseline;
 use crate::site::{Site, eventually};
 use crate::steered::{Failure, Steering};
 
@@ -181,4 +182,34 @@ fn a_line_that_breaks_under_all_is_one_trouble() {
     steering.fail(&names[2], None);
     let applier = site.apply();
     site.wait_until_equal(&shipper, &applier);
+}
+
+/// A mirror to which a baseline came before the file that it needs next would go on there, and
+/// stay where it is until the end of the baseline.
+#[test]
+fn a_baseline_waits_for_all_files_before_it() {
+    let mut site = Site::new(46);
+    // files 1 to 3; 4 and 5 begin baselines, 7 ends the second one, 8
+    seal_with_baseline(&mut site, 3);
+    let names = names(&site);
+    let steering = Steering::new();
+    steering.hold(&names[1]);
+    steering.hold(&names[6]);
+    let far = steering.over(LocalTransport::new(site.directory.path()));
+    let (shipper, applier) = (site.ship_by(far, line(8)), site.apply());
+    eventually("all before it are begun", || steering.begun().len() >= 3);
+    let looks = steering.looks();
+    eventually("some rounds have passed", || steering.looks() > looks + 3);
+    assert_eq!(steering.begun(), names[..3]);
+    steering.release(&names[1]);
+    // the end of the baseline is not there: whoever lacks nothing does not wait for it
+    eventually("what is before it is applied", || {
+        applier.status().applied == site.files[5].position
+    });
+    eventually("what follows the end is begun", || {
+        steering.begun() == names
+    });
+    steering.release(&names[6]);
+    site.wait_until_equal(&shipper, &applier);
+    assert_eq!(steering.begun(), names, "nothing is sent twice");
 }

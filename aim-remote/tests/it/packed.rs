@@ -7,6 +7,7 @@ use aim_core::packed::{Level, Packer};
 use aim_remote::ship::LineOptions;
 use aim_remote::transport::LocalTransport;
 
+use crate::apply::seal_with_baseline;
 use crate::site::{Site, eventually};
 use crate::sshd::{Fault, Sshd};
 use crate::steered::Steering;
@@ -174,4 +175,36 @@ fn what_was_set_aside_packed_comes_as_it_is() {
     assert_eq!(set_aside.reason.unwrap(), "what is this?");
     let applier = site.apply();
     site.wait_until_equal(&shipper, &applier);
+}
+
+/// Only the packed file shows that it begins with a baseline.
+#[test]
+fn a_mirror_that_lacks_files_goes_on_at_a_packed_baseline() {
+    let mut site = Site::new(57);
+    // files 1 to 4; 5 and 6 begin baselines, 8 ends the second one, 9
+    seal_with_baseline(&mut site, 4);
+    let applier = site.apply();
+    let deliver = |index: usize| {
+        let part = site.incoming(&format!(".{index}"));
+        fs::write(&part, packed(&site, index)).unwrap();
+        fs::rename(part, site.incoming(&name(&site, index).packed())).unwrap();
+    };
+    deliver(0);
+    eventually("the first one is applied", || {
+        applier.status().applied == site.files[0].position
+    });
+    // the third one is of no use, and no baseline
+    for index in [8, 6, 2, 5] {
+        deliver(index);
+    }
+    eventually("it goes on at the baseline", || {
+        applier.status().received == site.files[6].position
+    });
+    assert_eq!(applier.status().applied, site.files[0].position);
+    deliver(7);
+    site.wait_until_applied(&applier);
+    eventually("nothing is left", || {
+        site.mirror().incoming_folder().list().unwrap().is_empty()
+    });
+    assert_eq!(applier.status().rejected_files, 0);
 }

@@ -19,13 +19,14 @@ fn answering<D: BlockDevice, T>(
     mirror.write(ByteOffset(0), image).unwrap();
     let mirror: Vec<Arc<dyn BlockDevice>> = vec![mirror];
     let comparison = mirrored.capture().comparison();
+    comparison.admit(1);
     let ends = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !ends.load(Ordering::Relaxed) {
-                match comparison.question() {
+                match comparison.question(1) {
                     Some(question) => {
-                        comparison.answer(Answer::to(&question, &mirror).unwrap());
+                        comparison.answer(1, Answer::to(&question, &mirror).unwrap());
                     }
                     None => std::thread::park_timeout(Duration::from_millis(1)),
                 }
@@ -139,8 +140,9 @@ fn what_was_lost_in_the_group_is_copied_in_full() {
     let content = random_content(2);
     device.write(ByteOffset(0), &content).unwrap();
     let mirrored = source.start(device.clone());
+    mirrored.capture().comparison().admit(1);
     mirrored.capture().request_resync(&[Wanted::All]);
-    wait_until(|| mirrored.capture().comparison().question().is_some());
+    wait_until(|| mirrored.capture().comparison().question(1).is_some());
     // captured in the group
     mirrored.write(ByteOffset(4096), &[1; 4096]).unwrap();
     mirrored.sync().unwrap();
@@ -165,8 +167,9 @@ fn what_failed_in_the_group_is_copied_in_full() {
     let content = random_content(4);
     device.write(ByteOffset(0), &content).unwrap();
     let mirrored = source.start(device.clone());
+    mirrored.capture().comparison().admit(1);
     mirrored.capture().request_resync(&[Wanted::All]);
-    wait_until(|| mirrored.capture().comparison().question().is_some());
+    wait_until(|| mirrored.capture().comparison().question(1).is_some());
     mirrored.write(ByteOffset(0), &[1; BLOCK]).unwrap();
     device.fails_writes.store(true, Ordering::Relaxed);
     let failed = mirrored.write(ByteOffset(0), &content[..BLOCK]);

@@ -1,6 +1,7 @@
 //! Capture: what was acknowledged is in the journal, in one order, whatever ends the process, and
 //! what the journal could not take is copied.
 
+mod baseline;
 mod compare;
 mod durability;
 mod order;
@@ -106,7 +107,7 @@ impl Source {
                 match iocb.kind {
                     Kind::Write => file.read_payload(iocb, range).unwrap(),
                     Kind::WriteZeroes { .. } | Kind::Discard => range.fill(0),
-                    Kind::Flush | Kind::Void => {}
+                    Kind::Flush | Kind::Void | Kind::BaselineBegin | Kind::BaselineEnd { .. } => {}
                     Kind::GroupBegin { .. } => group = Some(iocb.lsn),
                     Kind::GroupEnd => group = None,
                     Kind::Verify { digest } => {

@@ -53,7 +53,7 @@ impl Mirror {
         self.cursor_file().get()
     }
 
-    fn cursor_file(&self) -> MirrorCursorFile {
+    pub(super) fn cursor_file(&self) -> MirrorCursorFile {
         MirrorCursorFile::open(self.folder(), self.identity.id).unwrap()
     }
 

@@ -1,5 +1,6 @@
 //! Replay of a series onto the devices of a mirror.
 
+mod baselines;
 mod broken;
 mod crashes;
 mod differences;

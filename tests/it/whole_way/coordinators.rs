@@ -15,11 +15,11 @@ use aim_core::identity::VolumeIdentity;
 use aim_core::spool::{MirrorSpool, SourceSpool};
 use aim_core::units::{ByteLen, ByteOffset};
 use aim_remote::apply::{Applier, ApplyOptions};
-use aim_remote::ship::{Rounds, ShipOptions, Shipper};
+use aim_remote::ship::{MaxLag, Retention, Rounds, ShipOptions, Shipper, Target};
 use aim_remote::transport::LocalTransport;
 use aim_tests::Rng;
 
-const SIZE: u64 = 4 << 20;
+pub(super) const SIZE: u64 = 4 << 20;
 const REQUEST_MAX: usize = 64 << 10;
 
 /// Both hosts, in folders of one.
@@ -78,8 +78,13 @@ impl Hosts {
     /// Ships, and carries what this capture asks.
     fn start_shipper_of(&self, mirrored: &MirroredDevice<Arc<FileDevice>>) -> Shipper {
         let transport = LocalTransport::new(self.path("mirror"));
-        let rounds = Rounds::new(self.source_spool(), transport);
-        let rounds = rounds.comparing(mirrored.capture().comparison());
+        let target = Target {
+            name: "mirror".to_owned(),
+            max_lag: MaxLag::default(),
+        };
+        let capture = mirrored.capture();
+        let retention = Retention::open(self.source_spool(), vec![target], capture).unwrap();
+        let rounds = Rounds::to_target(retention, 0, transport);
         Shipper::go_round(rounds, ship_options()).unwrap()
     }
 
@@ -100,7 +105,7 @@ impl Hosts {
     }
 }
 
-fn ship_options() -> ShipOptions {
+pub(super) fn ship_options() -> ShipOptions {
     ShipOptions {
         poll: Duration::from_millis(10),
         idle_poll: Duration::from_millis(10),
@@ -110,7 +115,7 @@ fn ship_options() -> ShipOptions {
 }
 
 /// Writes from several threads until each has made `count` changes.
-fn write_at_random(device: &dyn BlockDevice, seed: u64, count: usize) {
+pub(super) fn write_at_random(device: &dyn BlockDevice, seed: u64, count: usize) {
     std::thread::scope(|scope| {
         for thread in 0..3 {
             scope.spawn(move || {
@@ -141,7 +146,7 @@ fn change(device: &dyn BlockDevice, rng: &mut Rng) {
 }
 
 /// Waits for an event that something else brings about; the limit is only for a test that hangs.
-fn wait_until(what: &str, mut is_there: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut is_there: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_there() {
         assert!(
@@ -152,7 +157,7 @@ fn wait_until(what: &str, mut is_there: impl FnMut() -> bool) {
     }
 }
 
-fn assert_same(left: &Path, right: &Path) {
+pub(super) fn assert_same(left: &Path, right: &Path) {
     let (left, right) = (std::fs::read(left).unwrap(), std::fs::read(right).unwrap());
     assert!(left == right, "source and mirror differ");
 }

@@ -2,3 +2,4 @@
 
 mod coordinators;
 mod property;
+mod targets;

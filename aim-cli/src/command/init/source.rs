@@ -1,10 +1,10 @@
 //! The source's side: identity, journal and extent map of a volume.
 //!
-//! 1. The disk is looked at and claimed; the target must not belong to another volume.
+//! 1. The disk is looked at and claimed; no target may belong to another volume.
 //! 2. The extent map is made: all of the disk is to be copied, unless the operator says that the
 //!    mirror's holds the same.
 //! 3. `volume.id` is written in the journal directory, durably.
-//! 4. It is brought to the target. (A repetition after a stop before this goes on here.)
+//! 4. It is brought to each target. (A repetition after a stop before this goes on here.)
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -37,7 +37,7 @@ pub(super) fn init(volume: &VolumeConfig, args: &InitArgs) -> Outcome<Report> {
         .hint("say it on the mirror host; here --assume-identical is for disks that are the same already")
         .exit(Exit::Usage));
     }
-    let far = FarDirectory::new(volume);
+    let all: Vec<_> = volume.targets.iter().map(FarDirectory::new).collect();
     let known = match HostDirectory::open(&volume.journal) {
         Ok(journal) => {
             let identity = state::load::<VolumeIdentity>(&*journal)?;
@@ -54,9 +54,12 @@ pub(super) fn init(volume: &VolumeConfig, args: &InitArgs) -> Outcome<Report> {
             let made = take_up(volume, &*journal, &identity, initial)?;
             (identity, made)
         }
-        None => (create(volume, &far, initial)?, Made::Volume),
+        None => (create(volume, &all, initial)?, Made::Volume),
     };
-    let delivered = deliver(&identity, &far)?;
+    let mut delivered = false;
+    for far in &all {
+        delivered |= deliver(&identity, far)?;
+    }
     let status = match made {
         Made::Volume => Status::Initialized,
         Made::Map => Status::Completed,
@@ -75,9 +78,9 @@ pub(super) fn init(volume: &VolumeConfig, args: &InitArgs) -> Outcome<Report> {
         }
     };
     let next = format!(
-        "  target     {}\n  extent map {}\n{first}\
+        "  targets    {}\n  extent map {}\n{first}\
          Next: `aim init {name}` on the mirror host, then `aim run` on both, then use /dev/aim/{name}.",
-        volume.target,
+        places(&all),
         volume.state.display()
     );
     Ok(Report::new(
@@ -119,13 +122,15 @@ fn take_up(
 
 fn create(
     volume: &VolumeConfig,
-    far: &FarDirectory<'_>,
+    all: &[FarDirectory<'_>],
     initial: Initial,
 ) -> Outcome<VolumeIdentity> {
     let facts = disk::look(&volume.device)?;
     disk::refuse_used(&facts)?;
-    if let Some(other) = far.volume()? {
-        return Err(foreign_target(far, &other));
+    for far in all {
+        if let Some(other) = far.volume()? {
+            return Err(foreign_target(far, &other));
+        }
     }
     let device = disk::open_exclusive(&volume.device)?;
     let journal = new_journal(&volume.journal)?;
@@ -185,7 +190,12 @@ fn new_journal(path: &Path) -> Outcome<Arc<dyn Directory>> {
     Ok(journal)
 }
 
-/// Brings the identity to the target; whether that had to be done.
+fn places(all: &[FarDirectory<'_>]) -> String {
+    let places: Vec<String> = all.iter().map(FarDirectory::place).collect();
+    places.join(", ")
+}
+
+/// Brings the identity to a target; whether that had to be done.
 fn deliver(identity: &VolumeIdentity, far: &FarDirectory<'_>) -> Outcome<bool> {
     match far.volume()? {
         Some(found) if found == *identity => Ok(false),

@@ -22,6 +22,10 @@ pub(super) struct HeaderView {
     pub(super) open_group_lsn: Option<u64>,
     /// LSN of the group begin of the group in which a sealed file ends.
     pub(super) open_group_at_end_lsn: Option<u64>,
+    /// LSN of the baseline begin with which a sealed file begins.
+    pub(super) baseline_begun_lsn: Option<u64>,
+    /// LSN of the begin of the last baseline that ends in a sealed file.
+    pub(super) baseline_ended_lsn: Option<u64>,
     pub(super) total_size: u64,
     pub(super) iocb_offset: u64,
     pub(super) iocb_capacity: u32,
@@ -77,6 +81,8 @@ impl HeaderView {
             records: seal.map(|seal| seal.iocb_count),
             open_group_lsn: group(header.open_group),
             open_group_at_end_lsn: seal.and_then(|seal| group(seal.open_group)),
+            baseline_begun_lsn: seal.and_then(|seal| group(seal.baseline_begun)),
+            baseline_ended_lsn: seal.and_then(|seal| group(seal.baseline_ended)),
             total_size: file.len().get(),
             iocb_offset: header.layout.iocb_offset,
             iocb_capacity: header.layout.iocb_capacity,
@@ -107,7 +113,7 @@ impl RecordView {
     }
 }
 
-/// In no group: nothing.
+/// In no group, or no baseline: nothing.
 pub(super) fn group(begin: Lsn) -> Option<u64> {
     (begin != Lsn(0)).then_some(begin.get())
 }
@@ -124,6 +130,8 @@ fn operation(kind: Kind) -> &'static str {
         Kind::GroupBegin { hole: false } => "group_begin",
         Kind::GroupBegin { hole: true } => "group_begin_hole",
         Kind::GroupEnd => "group_end",
+        Kind::BaselineBegin => "baseline_begin",
+        Kind::BaselineEnd { .. } => "baseline_end",
     }
 }
 

@@ -3,15 +3,18 @@
 use std::path::Path;
 
 use aim_core::capture::ExtentMap;
-use aim_core::cursor::{MirrorCursor, Position, SealedCursor};
+use aim_core::cursor::{MirrorCursor, Position, SealedCursor, TargetRecord, TargetsCursor};
 use aim_core::fs::{Directory, HostDirectory};
 use aim_core::identity::{MirrorIdentity, VolumeIdentity};
 use aim_core::replay::Differences;
 use aim_core::state_file::StateFile;
 use aim_core::units::VolumeId;
 
-use crate::config::{Config, MirrorConfig, Target, VolumeConfig};
-use crate::daemon::{MirrorReport, Report, ResyncReport, VolumeReport, difference_message};
+use crate::config::{Config, MirrorConfig, Target, TargetConfig, VolumeConfig};
+use crate::daemon::{
+    MirrorReport, Report, ResyncReport, TargetReport, TargetStanding, VolumeReport,
+    difference_message,
+};
 use crate::failure::{Outcome, one_line};
 use crate::{state, state_folder};
 
@@ -39,15 +42,56 @@ fn read_volume(config: &VolumeConfig, report: &mut VolumeReport) -> Result<(), S
     let sealed = plain(state::load::<SealedCursor>(&*journal))?;
     report.sealed_lsn = Some(sealed.map_or(0, |cursor| cursor.sealed.lsn.get()));
     report.waiting_bytes = Some(bytes_in(&config.journal.join("outgoing")));
-    if let Target::Directory(path) = &config.target {
-        let far = open(path)?;
-        let cursor = plain(state::load::<MirrorCursor>(&*far))?;
-        let found = plain(state::load::<Differences>(&*far))?;
-        report.different_bytes = Some(found.map_or(0, |found| found.bytes().get()));
-        report.received_lsn = Some(cursor.map_or(0, |cursor| cursor.received.lsn.get()));
-        report.applied_lsn = Some(cursor.map_or(0, |cursor| cursor.applied.lsn.get()));
+    let noted = plain(state::load::<TargetsCursor>(&*journal))?;
+    for target in &config.targets {
+        let noted = noted.as_ref().map(|noted| &noted.targets);
+        let record = noted.and_then(|noted| noted.iter().find(|record| record.name == target.name));
+        report.targets.push(read_target(target, record));
+    }
+    let all = |of: fn(&TargetReport) -> Option<u64>| {
+        let all: Option<Vec<u64>> = report.targets.iter().map(of).collect();
+        all.unwrap_or_default()
+    };
+    let (received, applied) = (
+        all(|target| target.received_lsn),
+        all(|target| target.applied_lsn),
+    );
+    let different = all(|target| target.different_bytes);
+    report.received_lsn = received.into_iter().min();
+    report.applied_lsn = applied.into_iter().min();
+    report.different_bytes = different.into_iter().reduce(|sum, bytes| sum + bytes);
+    if let Some(error) = report
+        .targets
+        .iter()
+        .find_map(|target| target.last_error.clone())
+    {
+        return Err(error);
     }
     read_map(config, &*journal, &volume, report)
+}
+
+/// What was noted of a target, and what its directory says, if that is on this host.
+fn read_target(config: &TargetConfig, record: Option<&TargetRecord>) -> TargetReport {
+    let mut report = TargetReport {
+        name: config.name.clone(),
+        place: config.target.to_string(),
+        standing: record.map_or(TargetStanding::New, |record| record.standing.into()),
+        ..TargetReport::default()
+    };
+    if let Target::Directory(path) = &config.target {
+        report.last_error = read_far(path, &mut report).err();
+    }
+    report
+}
+
+fn read_far(path: &Path, report: &mut TargetReport) -> Result<(), String> {
+    let far = open(path)?;
+    let cursor = plain(state::load::<MirrorCursor>(&*far))?;
+    let found = plain(state::load::<Differences>(&*far))?;
+    report.different_bytes = Some(found.map_or(0, |found| found.bytes().get()));
+    report.received_lsn = Some(cursor.map_or(0, |cursor| cursor.received.lsn.get()));
+    report.applied_lsn = Some(cursor.map_or(0, |cursor| cursor.applied.lsn.get()));
+    Ok(())
 }
 
 /// What will have to be copied by the next start.

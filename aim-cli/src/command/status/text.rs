@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use crate::config::Size;
-use crate::daemon::{MirrorReport, Report, ResyncReport, State, VerifyReport, VolumeReport};
+use crate::daemon::{
+    MirrorReport, Report, ResyncReport, State, TargetReport, TargetStanding, VerifyReport,
+    VolumeReport,
+};
 
 /// All of a report; lines end with a newline.
 pub(super) fn render(report: &Report) -> String {
@@ -42,6 +45,25 @@ fn render_volume(volume: &VolumeReport, text: &mut String) {
             ("rate", rate(volume.rate_bytes_per_second)),
         ],
     );
+    if let Some(baseline) = &volume.baseline {
+        let rests = match baseline.resting {
+            true => ", rests until they have it",
+            false => "",
+        };
+        let said = format!(
+            "{} of {} read for targets that lack files{rests}",
+            Size(baseline.covered_bytes),
+            Size(baseline.total_bytes)
+        );
+        note(text, "baseline", Some(&said));
+    }
+    // the only one is told above, unless there is more to say
+    let is_only = volume.targets.len() == 1;
+    for target in &volume.targets {
+        if !is_only || target.standing != TargetStanding::Follows {
+            render_target(target, text);
+        }
+    }
     if let Some(resync) = &volume.resync {
         render_resync(volume.state, resync, text);
     }
@@ -67,6 +89,30 @@ fn render_volume(volume: &VolumeReport, text: &mut String) {
             note(text, "PASSTHROUGH", Some(&said));
         }
         _ => note(text, "last error", volume.last_error.as_deref()),
+    }
+}
+
+fn render_target(target: &TargetReport, text: &mut String) {
+    let (name, standing) = (&target.name, target.standing.word());
+    let _ = writeln!(text, "  target {name}: {standing}, {}", target.place);
+    let values = [
+        ("shipped", lsn(target.shipped_lsn)),
+        ("received", lsn(target.received_lsn)),
+        ("applied", lsn(target.applied_lsn)),
+        ("waiting", size(target.waiting_bytes)),
+        ("latency", seconds(target.latency_seconds)),
+        ("rate", rate(target.rate_bytes_per_second)),
+    ];
+    let _ = writeln!(text, "    {}", listed(&values));
+    let different = target.different_bytes.filter(|bytes| *bytes > 0);
+    for (name, said) in [
+        ("LEFT BEHIND", target.left_because.clone()),
+        ("DIFFERENT", different.map(|bytes| Size(bytes).to_string())),
+        ("last error", target.last_error.clone()),
+    ] {
+        if let Some(said) = said {
+            let _ = writeln!(text, "    {name}: {said}");
+        }
     }
 }
 
@@ -143,11 +189,12 @@ fn head(text: &mut String, kind: &str, name: &str, state: &str, device: &str) {
 }
 
 fn line(text: &mut String, values: &[(&str, String)]) {
-    let parts: Vec<String> = values
-        .iter()
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect();
-    let _ = writeln!(text, "  {}", parts.join(", "));
+    let _ = writeln!(text, "  {}", listed(values));
+}
+
+fn listed(values: &[(&str, String)]) -> String {
+    let parts = values.iter().map(|(name, value)| format!("{name} {value}"));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 fn note(text: &mut String, name: &str, value: Option<&str>) {
