@@ -3,9 +3,11 @@
 use std::fmt::Debug;
 
 use aim_core::cursor::{
-    MirrorCursor, Position, SealedCursor, Standing, TargetRecord, TargetsCursor,
+    MirrorCursor, Position, RelayCursor, SealedCursor, Standing, TargetRecord, TargetsCursor,
 };
-use aim_core::identity::{DeviceIdentity, Fingerprint, MirrorIdentity, VolumeIdentity};
+use aim_core::identity::{
+    DeviceIdentity, Fingerprint, FollowerIdentity, MirrorIdentity, VolumeIdentity,
+};
 use aim_core::state_file::StateFile;
 use aim_core::units::{ByteLen, DeviceId, Epoch, FileNumber, Lsn, MirrorId, Timestamp, VolumeId};
 
@@ -52,6 +54,23 @@ fn volume_id() {
         devices: vec![device(0xd1, 1 << 40, 512), device(0xd2, 1 << 30, 4096)],
     };
     assert_golden(include_bytes!("../golden/state/volume.id"), &value);
+}
+
+#[test]
+fn follower_id() {
+    let value = FollowerIdentity { volume: VOLUME };
+    assert_golden(include_bytes!("../golden/state/follower.id"), &value);
+}
+
+#[test]
+fn relay_cursor() {
+    let value = RelayCursor {
+        volume: VOLUME,
+        unbroken: FileNumber(7),
+        wanted: Lsn(0x7001),
+        rests: true,
+    };
+    assert_golden(include_bytes!("../golden/state/relay.cursor"), &value);
 }
 
 #[test]

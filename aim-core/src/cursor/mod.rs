@@ -15,10 +15,12 @@
 
 mod mirror;
 mod position;
+mod relay;
 mod sealed;
 mod targets;
 
 pub use mirror::{MirrorCursor, MirrorCursorFile};
 pub use position::Position;
+pub use relay::RelayCursor;
 pub use sealed::SealedCursor;
 pub use targets::{Standing, TARGET_NAME_MAX, TARGETS_MAX, TargetRecord, TargetsCursor};

@@ -29,7 +29,8 @@ pub struct DeviceRange {
     pub len: ByteLen,
 }
 
-/// What verify records have shown to be different, and nothing has overwritten since.
+/// What verify records have shown to be different, or a follower's baseline did not bring, and nothing
+/// has overwritten since.
 ///
 /// The state belongs to [`as_of`](Self::as_of), and to every later position that the mirror has
 /// reached: it is stored where it changes, before the mirror's `applied` moves.
@@ -99,6 +100,11 @@ impl Differences {
     /// A verify record has not matched.
     pub(super) fn note_mismatch(&mut self, range: DeviceRange) {
         self.mismatches += 1;
+        self.insert(range);
+    }
+
+    /// It is not known whether the range holds what the source does.
+    pub(super) fn note_unknown(&mut self, range: DeviceRange) {
         self.insert(range);
     }
 

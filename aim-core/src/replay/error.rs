@@ -125,6 +125,15 @@ pub enum ReplayError {
     /// What is known to differ can't be read or stored.
     #[error("what is known to differ from the source: {0}")]
     Differences(#[source] StateError),
+    /// Whether the mirror is a follower can't be read.
+    #[error("whether the mirror begins at a baseline: {0}")]
+    Follower(#[source] StateError),
+    /// Nobody asks what this mirror holds, so what it applies first must begin with a baseline.
+    #[error("file {file}: this mirror is never asked what it holds, and begins at a baseline")]
+    NotAtABaseline {
+        /// The file.
+        file: FileNumber,
+    },
     /// The run was made when less or more was applied.
     #[error("the run begins behind {start}, but {applied} is applied")]
     OtherStart {
@@ -157,6 +166,8 @@ impl ReplayError {
             | Self::Device { .. }
             | Self::Cursor(_)
             | Self::Differences(_)
+            | Self::Follower(_)
+            | Self::NotAtABaseline { .. }
             | Self::OtherStart { .. }
             | Self::Stopped => false,
         }

@@ -5,7 +5,8 @@ use super::{DeviceRange, Differences, Run, Summary};
 use crate::cursor::MirrorCursor;
 use crate::device::BlockDevice;
 use crate::format::Iocb;
-use crate::units::Lsn;
+use crate::identity::VolumeIdentity;
+use crate::units::{ByteOffset, Lsn};
 
 /// What a run has brought so far. It counts only once the run is applied.
 #[derive(Debug)]
@@ -37,6 +38,23 @@ impl Progress {
             told_to: differences.as_of(),
             differences,
             summary,
+        }
+    }
+
+    /// From the start of the run on only what it brings is known to be the source's. What its
+    /// baseline lacks, because the source's disk can't read it, is named as different: nobody asks
+    /// this mirror what it holds there, and a group may leave it out for the sake of another one.
+    pub(super) fn know_nothing(&mut self, volume: &VolumeIdentity) {
+        if self.summary.reached.lsn <= self.told_to {
+            return;
+        }
+        for (device, identity) in volume.devices.iter().enumerate() {
+            self.differences.note_unknown(DeviceRange {
+                // a volume has at most 16 devices
+                device: device as u16,
+                offset: ByteOffset(0),
+                len: identity.size,
+            });
         }
     }
 

@@ -12,7 +12,7 @@ use crate::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use crate::device::{BlockDevice, check_range};
 use crate::failpoint::{Failpoint, reach};
 use crate::format::{Header, Iocb, Kind, Seal};
-use crate::identity::VolumeIdentity;
+use crate::identity::{FollowerIdentity, VolumeIdentity};
 use crate::journal::{ParsedFile, ReadError, VerifiedFile};
 use crate::state_file::{StateError, StateFile};
 use crate::units::FileNumber;
@@ -29,6 +29,8 @@ pub struct Replay {
     devices: Vec<Arc<dyn BlockDevice>>,
     cursor: Arc<MirrorCursorFile>,
     differences: Differences,
+    /// Whether nobody asks what the devices hold: then the first run begins with a baseline.
+    is_follower: bool,
     batch: Batch,
 }
 
@@ -44,13 +46,15 @@ pub enum Outcome {
 
 impl Replay {
     /// Pairs devices with the volume whose series shall be applied to them, in its order. What is
-    /// known to differ is read from the folder of the cursor.
+    /// known to differ is read from the folder of the cursor, and whether the mirror is a
+    /// [follower](FollowerIdentity).
     ///
     /// # Errors
     ///
     /// [`ReplayError::DeviceCount`], [`ReplayError::DeviceSize`] or
     /// [`ReplayError::DeviceBlockSize`] where they don't fit. Smaller blocks than the source's
-    /// fit. [`ReplayError::Differences`] if that file is damaged or of another volume.
+    /// fit. [`ReplayError::Differences`] and [`ReplayError::Follower`] if those files are damaged or
+    /// of another volume.
     pub fn new(
         volume: VolumeIdentity,
         devices: Vec<Arc<dyn BlockDevice>>,
@@ -82,7 +86,13 @@ impl Replay {
         let differences = stored.unwrap_or_else(|| Differences::new(volume.id));
         let ours = differences.require_volume(volume.id);
         ours.map_err(ReplayError::Differences)?;
+        let follower = FollowerIdentity::load(&**cursor.directory());
+        let follower = follower.and_then(|follower| match follower {
+            Some(follower) => follower.require_volume(volume.id).map(|()| true),
+            None => Ok(false),
+        });
         Ok(Self {
+            is_follower: follower.map_err(ReplayError::Follower)?,
             volume,
             devices,
             cursor,
@@ -104,6 +114,11 @@ impl Replay {
     /// Where the devices are known to differ from the source as of what is applied.
     pub fn differences(&self) -> &Differences {
         &self.differences
+    }
+
+    /// Whether the first run has to begin with a baseline, and none has been applied yet.
+    pub fn must_begin_at_a_baseline(&self) -> bool {
+        self.is_follower && self.cursor.get().applied.is_start()
     }
 
     /// A run behind what is applied, without a file yet.
@@ -228,6 +243,11 @@ impl Replay {
     ) -> Result<bool, ReplayError> {
         let cursor = self.cursor.get();
         let standing = standing(&self.volume, &cursor, run, header, position)?;
+        if self.is_follower && run.reached().is_start() && !run.steps_over() {
+            return Err(ReplayError::NotAtABaseline {
+                file: header.number,
+            });
+        }
         if standing == Standing::Next {
             run.push(header, seal, position);
         }
@@ -276,6 +296,9 @@ impl Replay {
             ..summary
         };
         let mut progress = Progress::start(&cursor, run, self.differences.clone(), summary);
+        if self.is_follower && run.is_over_missing_files() {
+            progress.know_nothing(&self.volume);
+        }
         self.note_intent(run.reached())?;
         pass(Failpoint::ApplyIntent)?;
         // an interrupted run may have left something

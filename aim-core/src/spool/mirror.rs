@@ -8,7 +8,7 @@ use super::{Listing, SpoolError};
 use crate::cursor::{MirrorCursorFile, Position};
 use crate::failpoint::{Failpoint, reach};
 use crate::fs::Directory;
-use crate::identity::{MirrorIdentity, VolumeIdentity};
+use crate::identity::{FollowerIdentity, MirrorIdentity, VolumeIdentity};
 
 /// The folder of a volume on its mirror host.
 ///
@@ -38,6 +38,23 @@ impl MirrorSpool {
         Ok(spool)
     }
 
+    /// Makes an existing folder the folder of a mirror of `identity` that is never asked what it holds,
+    /// as [`FollowerIdentity`] says; durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn create_follower(
+        root: Arc<dyn Directory>,
+        identity: &VolumeIdentity,
+    ) -> Result<Self, SpoolError> {
+        require_absent::<VolumeIdentity>(&*root)?;
+        // first: without it a mirror begins with any file
+        let volume = identity.id;
+        store(&*root, &FollowerIdentity { volume })?;
+        Self::create(root, identity)
+    }
+
     /// Opens the folder of a mirror.
     ///
     /// # Errors
@@ -63,6 +80,23 @@ impl MirrorSpool {
     /// The volume that is mirrored.
     pub fn identity(&self) -> &VolumeIdentity {
         &self.identity
+    }
+
+    /// Whether the mirror is never asked what it holds, and so begins at a baseline.
+    ///
+    /// # Errors
+    ///
+    /// [`SpoolError::State`] if that can't be read, or is said of another volume.
+    pub fn is_follower(&self) -> Result<bool, SpoolError> {
+        let Some(follower) = load_optional::<FollowerIdentity>(&*self.root)? else {
+            return Ok(false);
+        };
+        let ours = follower.require_volume(self.identity.id);
+        ours.map_err(|source| SpoolError::State {
+            folder: self.root.path(),
+            source,
+        })?;
+        Ok(true)
     }
 
     /// The folder itself, with identities and cursor.

@@ -7,6 +7,8 @@
 //!   open/           the one unsealed file       mirror.cursor  received, intent, applied
 //!   outgoing/       sealed files       ──────▶  incoming/      arrived files
 //!                                               rejected/      files set aside, with reasons
+//!                                               follower.id    it is never asked what it holds
+//!                                               relay.cursor   what it passes on to others
 //! ```
 //!
 //! Names that end in `.tmp` or `.part` are not whole yet, or leftovers, and are never listed.
@@ -15,6 +17,7 @@ mod error;
 mod folder;
 mod listing;
 mod mirror;
+mod outgoing;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -22,4 +25,5 @@ mod tests;
 pub use error::SpoolError;
 pub use listing::{Listing, WaitingFile};
 pub use mirror::MirrorSpool;
+pub use outgoing::{Outgoing, Waiting};
 pub use source::SourceSpool;

@@ -4,6 +4,7 @@ mod baselines;
 mod broken;
 mod crashes;
 mod differences;
+mod followers;
 mod groups;
 mod in_order;
 mod mirror;
