@@ -12,6 +12,7 @@
 pub mod apply;
 mod coordinator;
 pub mod file_io;
+pub mod relay;
 mod sftp;
 pub mod ship;
 pub mod ssh;

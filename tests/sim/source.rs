@@ -18,7 +18,7 @@ use aim_core::packed::Level;
 use aim_core::spool::{SourceSpool, SpoolError};
 use aim_core::units::{ByteLen, Lsn};
 use aim_remote::file_io::FileIo;
-use aim_remote::ship::{LineOptions, MaxLag, Next, Retention, Rounds, Target};
+use aim_remote::ship::{LineOptions, MaxLag, Next, Retention, Rounds, Target, TargetKind};
 use aim_tests::{MemFileSystem, Power, Rng, Sabotage};
 
 use crate::clock::SimClock;
@@ -169,6 +169,7 @@ impl Source {
         );
         let (capture, workers) = started.map_err(|error| error.to_string())?;
         let target = Target {
+            kind: TargetKind::Mirror,
             name: "mirror".to_owned(),
             max_lag: MaxLag {
                 bytes: Some(LAG_BYTES),

@@ -13,6 +13,7 @@ use super::status::Inner;
 use super::steps::Steps;
 use super::{ApplyError, ApplyStatus};
 use crate::coordinator::{Backoff, Signal, Trouble, watch};
+use crate::relay::Relay;
 
 /// How often a mirror looks, and how patient it is.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +60,25 @@ impl Applier {
         devices: Vec<Arc<dyn BlockDevice>>,
         options: ApplyOptions,
     ) -> Result<Self, ApplyError> {
-        let Steps { mirror, mut replay } = Steps::new(spool, devices, options.settle)?;
+        Self::run(Steps::new(spool, devices, options.settle)?, options)
+    }
+
+    /// The same for a mirror that passes on what it receives, as
+    /// [`Steps::relaying`](super::Steps::relaying) does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_relaying(
+        relay: &Arc<Relay>,
+        devices: Vec<Arc<dyn BlockDevice>>,
+        options: ApplyOptions,
+    ) -> Result<Self, ApplyError> {
+        Self::run(Steps::relaying(relay, devices, options.settle)?, options)
+    }
+
+    fn run(steps: Steps, options: ApplyOptions) -> Result<Self, ApplyError> {
+        let Steps { mirror, mut replay } = steps;
         let mut applier = Self {
             mirror: Arc::clone(&mirror),
             threads: Vec::new(),
@@ -99,7 +118,7 @@ impl Applier {
 
     /// How it is going.
     pub fn status(&self) -> ApplyStatus {
-        self.mirror.shared.snapshot(&self.mirror.cursor)
+        self.mirror.status()
     }
 
     /// Says that a file may have arrived. It is noticed without, only later.

@@ -118,7 +118,7 @@ fn run(source: &mut Source, host: &Host) -> Result<(), Box<dyn std::error::Error
     let cursor = Arc::new(spool.cursor()?);
     let devices: Vec<Arc<dyn BlockDevice>> = vec![host.device.clone()];
     let mut replay = Replay::new(spool.identity().clone(), devices, cursor.clone())?;
-    let mirror = Mirror::new(spool, cursor.clone(), Duration::ZERO);
+    let mirror = Mirror::new(spool, cursor.clone(), None, Duration::ZERO)?;
     let end = source.series.position();
     for _ in 0..3 * FILES {
         source.go_round(&host.folder)?;

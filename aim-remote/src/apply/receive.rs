@@ -10,13 +10,14 @@ use aim_core::journal::{
     FileName, ParsedFile, ReadError, VerifiedFile, check_link, check_step, check_volume,
 };
 use aim_core::replay::{Replay, Run};
-use aim_core::spool::{Listing, MirrorSpool, WaitingFile};
+use aim_core::spool::{Listing, MirrorSpool, SpoolError, WaitingFile};
 use aim_core::units::FileNumber;
 
-use super::ApplyError;
 use super::status::Shared;
 use super::suspect::{Look, Suspects};
+use super::{ApplyError, ApplyStatus};
 use crate::coordinator::{Signal, chain};
+use crate::relay::Relay;
 
 /// Verified files that are kept for the applier, so that it need not verify them again: each
 /// holds its IOCBs in memory, at most 64 MiB.
@@ -27,6 +28,10 @@ const READY_FILES_MAX: usize = 4;
 pub(super) struct Mirror {
     pub(super) spool: MirrorSpool,
     pub(super) cursor: Arc<MirrorCursorFile>,
+    /// Whether nobody asks what the devices hold: then the first file begins with a baseline.
+    is_follower: bool,
+    /// What is passed on to others, if anything is.
+    pub(super) relay: Option<Arc<Relay>>,
     pub(super) shared: Shared,
     /// Files that were received a moment ago, in order. Those of a group are not kept: they wait
     /// for its end, and are verified again when it has come.
@@ -44,10 +49,17 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
-    pub(super) fn new(spool: MirrorSpool, cursor: Arc<MirrorCursorFile>, settle: Duration) -> Self {
-        Self {
+    pub(super) fn new(
+        spool: MirrorSpool,
+        cursor: Arc<MirrorCursorFile>,
+        relay: Option<Arc<Relay>>,
+        settle: Duration,
+    ) -> Result<Self, SpoolError> {
+        Ok(Self {
+            is_follower: spool.is_follower()?,
             spool,
             cursor,
+            relay,
             shared: Shared::default(),
             ready: Mutex::default(),
             planned: Mutex::default(),
@@ -56,7 +68,12 @@ impl Mirror {
             setting_aside: Mutex::default(),
             arrived: Arc::default(),
             received: Arc::default(),
-        }
+        })
+    }
+
+    /// How it is going.
+    pub(super) fn status(&self) -> ApplyStatus {
+        self.shared.snapshot(&self.cursor, self.is_follower)
     }
 
     /// Looks at everything that lies in `incoming/`.
@@ -80,7 +97,8 @@ impl Mirror {
     }
 
     /// Where the next file is missing, and all that can be applied without it is: goes on with
-    /// one that begins with a baseline, if there is one, and with what follows it.
+    /// one that begins with a baseline, if there is one, and with what follows it. A follower begins so
+    /// in any case.
     fn step_over(&self, listing: &Listing) -> Result<(), ApplyError> {
         let cursor = self.cursor.get();
         let identity = self.spool.identity();
@@ -90,11 +108,12 @@ impl Mirror {
                 && file.name.number >= next
         });
         let mut later = later.peekable();
+        let must = self.must_begin_at_a_baseline(cursor.received);
         let is_missing = later.peek().is_some_and(|file| file.name.number > next);
         // in a group, or behind missing files, nothing may be applied without what is missing
         let waits = cursor.received.is_in_group() || cursor.base != FileNumber(0);
         let can_apply = cursor.applied != cursor.received && !waits;
-        if !is_missing || can_apply {
+        if !(is_missing || must) || can_apply {
             return Ok(());
         }
         let mut later = later.skip_while(|file| !self.begins_baseline(file));
@@ -105,13 +124,23 @@ impl Mirror {
             number: next,
             ..base.name
         };
-        if self.is_there(missing) {
+        if !must && self.is_there(missing) {
             // it came before the baseline, and while the folder was listed
             self.arrived.hint();
             return Ok(());
         }
         self.take_up(base, cursor.received)?;
         later.try_for_each(|file| self.consider(file))
+    }
+
+    /// Whether what is received behind `before` must begin with a baseline.
+    fn must_begin_at_a_baseline(&self, before: Position) -> bool {
+        self.is_follower && before.is_start()
+    }
+
+    /// Whether a file is received behind `before` with files missing between, or as if there were.
+    fn steps_over(&self, before: Position, number: FileNumber) -> bool {
+        number > before.file.next() || self.must_begin_at_a_baseline(before)
     }
 
     /// Whether a file claims to begin with a baseline; what is not whole does not, unless it is
@@ -151,7 +180,8 @@ impl Mirror {
         }
         let before = self.cursor.get().received;
         // earlier ones are applied, or wait for that; later ones wait for this one
-        match name.number == before.file.next() {
+        let is_next = name.number == before.file.next() && !self.must_begin_at_a_baseline(before);
+        match is_next {
             true => self.take_up(arrived, before),
             false => Ok(()),
         }
@@ -186,20 +216,25 @@ impl Mirror {
         }
         pass(Failpoint::ReceiveDurable, name)?;
         let position = verified.position();
+        let steps_over = self.steps_over(before, name.number);
+        if let Some(relay) = self.relay.as_ref().filter(|_| steps_over) {
+            // first: what is missing before it is never passed on, even if it comes yet
+            relay.break_before(name.number)?;
+        }
         let stored = self.cursor.update(|cursor| {
             // meanwhile the applier may have found that a file before is damaged
             if cursor.received == before {
                 cursor.received = position;
-                if name.number != before.file.next() {
+                if steps_over {
                     cursor.base = name.number;
                 }
             }
         });
         let stored = stored.map_err(ApplyError::Cursor)?;
         pass(Failpoint::ReceiveCursor, name)?;
-        match name.number == before.file.next() {
-            true => tracing::debug!(file = text, "received"),
-            false => tracing::warn!(
+        match steps_over {
+            false => tracing::debug!(file = text, "received"),
+            true => tracing::warn!(
                 file = text,
                 %before,
                 "files before it are missing: it begins with a baseline, which makes up for them"
@@ -208,12 +243,16 @@ impl Mirror {
         if arrived.is_packed {
             self.remove_packed(name)?;
         }
+        let verified_end = verified.seal().baseline_ended;
         let is_alone = stored.base == FileNumber(0) && !before.is_in_group();
         if is_alone && !position.is_in_group() {
             let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
             if ready.len() < READY_FILES_MAX {
                 ready.push_back(verified);
             }
+        }
+        if let Some(relay) = &self.relay {
+            relay.note_received(verified_end);
         }
         self.received.hint();
         Ok(())
@@ -224,7 +263,7 @@ impl Mirror {
     fn fits(&self, file: &VerifiedFile, before: Position) -> Result<(), String> {
         let header = file.header();
         check_volume(self.spool.identity(), header)
-            .and_then(|()| match header.number > before.file.next() {
+            .and_then(|()| match self.steps_over(before, header.number) {
                 true => check_step(&before, header),
                 false => check_link(&before, header),
             })

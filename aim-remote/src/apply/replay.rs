@@ -17,7 +17,7 @@ impl Mirror {
         // what was found at the start may not be durable, and what it covers is about to go
         let cursor = self.cursor.update(|_| {}).map_err(ApplyError::Cursor)?;
         // also what was applied before a crash and not yet removed
-        self.spool.remove_applied(cursor.applied)?;
+        self.remove_applied(cursor.applied)?;
         let mut run = self.planned(replay, &cursor);
         if let Err(fault) = self.plan(replay, &mut run, &cursor) {
             return self.mend(&run, fault);
@@ -36,13 +36,21 @@ impl Mirror {
         tracing::debug!(files = run.files().len(), %applied, "applied");
         self.shared.note_differences(replay.differences());
         self.shared.note_run(&replay.start_run());
-        self.spool.remove_applied(applied)?;
+        self.remove_applied(applied)?;
         self.note_waiting()?;
         if self.shared.lock().missing.is_some() {
             // a baseline that lies there has waited for this
             self.arrived.hint();
         }
         Ok(true)
+    }
+
+    /// Removes what is applied, unless others may need it.
+    fn remove_applied(&self, applied: Position) -> Result<(), ApplyError> {
+        if self.relay.is_none() {
+            self.spool.remove_applied(applied)?;
+        }
+        Ok(())
     }
 
     /// Adds files to the run until it is complete, or all that were received are in it. Only

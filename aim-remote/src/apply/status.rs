@@ -28,6 +28,8 @@ pub struct ApplyStatus {
     pub waiting_bytes: u64,
     /// The file that comes next, where later ones have arrived before it.
     pub missing: Option<FileNumber>,
+    /// Whether nothing is taken up before a baseline comes: nobody asks what the devices hold.
+    pub waits_for_baseline: bool,
     /// Where the group begins for whose end the mirror waits; until then it stays before it.
     pub open_group: Option<Lsn>,
     /// Files of it that have been received, and wait for the end.
@@ -115,7 +117,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn snapshot(&self, cursor: &MirrorCursorFile) -> ApplyStatus {
+    pub(super) fn snapshot(&self, cursor: &MirrorCursorFile, is_follower: bool) -> ApplyStatus {
         let cursor: MirrorCursor = cursor.get();
         let mut inner = self.lock();
         let applied_bytes = inner.applied_bytes;
@@ -127,6 +129,7 @@ impl Shared {
             waiting_files: inner.waiting_files,
             waiting_bytes: inner.waiting_bytes,
             missing: inner.missing,
+            waits_for_baseline: is_follower && cursor.received.is_start(),
             open_group: inner.open_group,
             group_files: inner.group_files,
             differences: (inner.differences.clone())

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aim_core::cursor::MirrorCursorFile;
 use aim_core::device::BlockDevice;
 use aim_core::replay::Replay;
 use aim_core::spool::MirrorSpool;
 
 use super::receive::Mirror;
 use super::{ApplyError, ApplyStatus};
+use crate::relay::Relay;
 
 /// What the threads of an [`Applier`](super::Applier) repeat, one by one, for those who say
 /// themselves when the next step is due.
@@ -31,10 +33,37 @@ impl Steps {
         devices: Vec<Arc<dyn BlockDevice>>,
         settle: Duration,
     ) -> Result<Self, ApplyError> {
+        // what it may have passed on before comes to an end here
+        Relay::close(&spool)?;
         let cursor = Arc::new(spool.cursor()?);
+        Self::with(spool, cursor, None, devices, settle)
+    }
+
+    /// The same for a mirror that passes on what it receives: files that others need are kept when
+    /// they are applied, and [`Retention::check`](crate::ship::Retention::check) removes them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub fn relaying(
+        relay: &Arc<Relay>,
+        devices: Vec<Arc<dyn BlockDevice>>,
+        settle: Duration,
+    ) -> Result<Self, ApplyError> {
+        let (spool, cursor) = (relay.spool().clone(), Arc::clone(relay.cursor()));
+        Self::with(spool, cursor, Some(Arc::clone(relay)), devices, settle)
+    }
+
+    fn with(
+        spool: MirrorSpool,
+        cursor: Arc<MirrorCursorFile>,
+        relay: Option<Arc<Relay>>,
+        devices: Vec<Arc<dyn BlockDevice>>,
+        settle: Duration,
+    ) -> Result<Self, ApplyError> {
         let identity = spool.identity().clone();
         let replay = Replay::new(identity, devices, Arc::clone(&cursor))?;
-        let mirror = Arc::new(Mirror::new(spool, cursor, settle));
+        let mirror = Arc::new(Mirror::new(spool, cursor, relay, settle)?);
         mirror.shared.note_differences(replay.differences());
         Ok(Self { mirror, replay })
     }
@@ -59,6 +88,6 @@ impl Steps {
 
     /// How it is going. What is in the way is for its owner to say.
     pub fn status(&self) -> ApplyStatus {
-        self.mirror.shared.snapshot(&self.mirror.cursor)
+        self.mirror.status()
     }
 }

@@ -1,10 +1,11 @@
 //! Carries what the source asks of the mirror, and what the mirror answers: small files, in the
 //! mirror's directory.
 
+use aim_core::capture::Comparison;
 use aim_core::signature::{Answer, FILE_BYTES_MAX, Question};
 
 use super::ShipError;
-use super::retention::{Handles, Retention};
+use super::retention::Retention;
 use crate::file_io::Source;
 use crate::transport::{Name, Progress, Transport, TransportError};
 
@@ -19,7 +20,7 @@ impl Asked {
         &mut self,
         party: u32,
         retention: &Retention,
-        Handles { comparison, .. }: &Handles,
+        comparison: &Comparison,
         transport: &T,
     ) -> Result<bool, ShipError> {
         let Some(question) = comparison.question(party) else {

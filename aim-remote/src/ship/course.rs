@@ -1,15 +1,15 @@
 //! Where a target stands, by its cursor and by what is here, and what it is to be sent.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 
 use aim_core::cursor::{MirrorCursor, Position, Standing, TargetRecord};
-use aim_core::spool::{Listing, SpoolError, WaitingFile};
-use aim_core::units::{FileNumber, MirrorId};
+use aim_core::spool::{Listing, Waiting, WaitingFile};
+use aim_core::units::{FileNumber, Lsn, MirrorId};
 
 use super::ShipError;
+use super::origin::Origin;
 use super::receipt::{open, proves_receipt};
-use super::retention::{Handles, Retention, State};
+use super::retention::{Retention, State, TargetKind};
 
 /// What a target is to be sent.
 #[derive(Debug)]
@@ -18,15 +18,6 @@ pub(super) struct Course {
     pub(super) waiting: Vec<WaitingFile>,
     /// Whether the mirror, once it has these, still waits for something.
     pub(super) is_joining: bool,
-}
-
-/// What the journal holds.
-#[derive(Debug)]
-pub(super) struct Journal {
-    sealed: Position,
-    /// Whether the last sealed file has its name, and is listed if it is here.
-    is_complete: bool,
-    listing: Listing,
 }
 
 /// How a mirror's cursor is connected with the files that are here.
@@ -42,36 +33,16 @@ pub(super) enum Connection {
 }
 
 impl Retention {
-    /// Looks at what is sealed and at what is here; in an order in which nothing is overlooked.
-    pub(super) fn look(&self) -> Result<Journal, SpoolError> {
-        let sealed = self.spool.sealed()?;
-        let name = self.name(sealed.file).open();
-        let folder = self.spool.open_folder();
-        let is_complete = match folder.open(&name, false) {
-            Ok(_) => false,
-            Err(error) if error.kind() == ErrorKind::NotFound => true,
-            Err(source) => {
-                let path = folder.path().join(name);
-                return Err(SpoolError::Io { path, source });
-            }
-        };
-        Ok(Journal {
-            sealed,
-            is_complete,
-            listing: self.spool.outgoing()?,
-        })
-    }
-
     /// How a cursor is connected with the files that are here, and with those that lie in the far
     /// `incoming/`, with their lengths.
     pub(super) fn find(
         &self,
         cursor: &MirrorCursor,
         far: &BTreeMap<String, u64>,
-        journal: &Journal,
+        journal: &Waiting,
     ) -> Result<Connection, ShipError> {
         let sealed = journal.sealed;
-        let is_proven = proves_receipt(&self.spool, sealed, &journal.listing, cursor)?;
+        let is_proven = proves_receipt(&*self.spool, sealed, &journal.listing, cursor)?;
         let is_at_start = cursor.received.is_start();
         let needed = cursor.received.file.next();
         let next = self.name(needed);
@@ -99,12 +70,14 @@ impl Retention {
     pub(super) fn next_record(
         &self,
         state: &State,
-        record: &TargetRecord,
+        index: usize,
         cursor: &MirrorCursor,
-        journal: &Journal,
+        journal: &Waiting,
         found: Connection,
     ) -> Result<TargetRecord, ShipError> {
-        let Some(handles) = &self.capture else {
+        let entry = &state.targets[index];
+        let record = &entry.record;
+        let Some(origin) = &self.origin else {
             return match found {
                 Connection::Gap => Err(ShipError::Gap {
                     needed: cursor.received.file.next(),
@@ -123,6 +96,9 @@ impl Retention {
         };
         let waits_for_baseline = cursor.base != FileNumber(0);
         let was_asked = !cursor.applied.is_start() && cursor.applied.lsn >= state.compared;
+        // who can't be asked has to have come by a baseline before
+        let is_known = entry.kind == TargetKind::Mirror && !self.has_followers()
+            || record.standing == Standing::Left;
         Ok(match (record.standing, found) {
             (_, Connection::Unclear) => record.clone(),
             (Standing::Joins, Connection::Whole) if cursor.received.file >= record.from => {
@@ -134,9 +110,11 @@ impl Retention {
             // it has not taken up the series yet, and what it needs for that is still there
             (Standing::Joins, _)
                 if cursor.received.file < record.from
-                    && !self.has_missed(handles, record, journal) =>
+                    && !self.has_missed(origin, record, journal) =>
             {
-                let base = self.base(&journal.listing, record.from);
+                let base = self
+                    .base(&journal.listing, record.from)
+                    .map(|(file, _)| file);
                 // before the baseline there is nothing that is of use to it
                 let all_are_looked_at = journal.is_complete.then(|| journal.sealed.file.next());
                 let from = base.or(all_are_looked_at);
@@ -156,47 +134,56 @@ impl Retention {
                 }
             }
             (Standing::Follows, Connection::Whole) => with(Standing::Follows),
-            (Standing::New | Standing::Left, Connection::Whole) if was_asked => {
+            (Standing::New | Standing::Left, Connection::Whole) if was_asked && is_known => {
                 with(Standing::Follows)
             }
-            _ => self.joining(&record.name, record.mirror, cursor, journal.sealed),
+            _ => self.joining(&record.name, record.mirror, cursor, journal),
         })
     }
 
+    /// A target that takes up the series at the next baseline. Behind a relay it may be one that is here:
+    /// whatever is left out of what follows it, the relay itself holds as this target will.
     fn joining(
         &self,
         name: &str,
         mirror: MirrorId,
         cursor: &MirrorCursor,
-        sealed: Position,
+        journal: &Waiting,
     ) -> TargetRecord {
+        let sealed = journal.sealed;
+        let received = match cursor.received.file <= sealed.file {
+            true => cursor.received,
+            false => Position::START,
+        };
+        let is_here = self.has_followers();
+        let base = is_here.then(|| self.base(&journal.listing, received.file.next()));
+        let (from, from_lsn) = base
+            .flatten()
+            .unwrap_or_else(|| (sealed.file.next(), sealed.lsn.next()));
         TargetRecord {
             mirror,
-            received: match cursor.received.file <= sealed.file {
-                true => cursor.received,
-                false => Position::START,
-            },
-            from: sealed.file.next(),
-            from_lsn: sealed.lsn.next(),
+            received,
+            from,
+            from_lsn,
             ..TargetRecord::new(name, Standing::Joins)
         }
     }
 
     /// Whether the baseline that a target waits for is over, and its begin is not here.
-    fn has_missed(&self, handles: &Handles, record: &TargetRecord, journal: &Journal) -> bool {
-        let is_over = handles.baselines.status().ended >= record.from_lsn;
+    fn has_missed(&self, origin: &Origin, record: &TargetRecord, journal: &Waiting) -> bool {
+        let is_over = origin.baselines.ended() >= record.from_lsn;
         is_over && journal.is_complete && self.base(&journal.listing, record.from).is_none()
     }
 
-    /// The first file from `from` on that begins with a baseline.
-    fn base(&self, listing: &Listing, from: FileNumber) -> Option<FileNumber> {
+    /// The first file from `from` on that begins with a baseline, and where that begins.
+    fn base(&self, listing: &Listing, from: FileNumber) -> Option<(FileNumber, Lsn)> {
         let files = self.of_this_series(listing, from);
         let mut files = files.into_iter();
-        let found = files.find(|file| {
-            let parsed = open(&self.spool, file.name);
-            parsed.is_ok_and(|file| file.header().begins_baseline())
-        });
-        found.map(|file| file.name.number)
+        files.find_map(|file| {
+            let parsed = open(&*self.spool, file.name).ok()?;
+            let header = parsed.header();
+            (header.begins_baseline()).then_some((file.name.number, header.first_lsn))
+        })
     }
 
     pub(super) fn course(
@@ -211,7 +198,7 @@ impl Retention {
             Standing::Follows => Some(next),
             Standing::Joins if cursor.received.file >= record.from => Some(next),
             // what comes before the baseline is of no use to it
-            Standing::Joins => self.base(listing, record.from),
+            Standing::Joins => self.base(listing, record.from).map(|(file, _)| file),
             Standing::New | Standing::Left => None,
         };
         Course {

@@ -32,6 +32,11 @@ pub enum ShipError {
     /// What the mirror host says of itself can't be read.
     #[error("a state file of the mirror host can't be used")]
     FarState(#[source] StateError),
+    /// The mirror waits for a baseline, and is never asked what it holds.
+    #[error(
+        "the mirror there stands behind a relay or a store, and is none that a source ships to"
+    )]
+    Follower,
     /// The far directory mirrors another volume.
     #[error("the directory on the mirror host is of volume {found}, not of {expected}")]
     ForeignMirror {
@@ -46,6 +51,12 @@ pub enum ShipError {
         /// The file that comes next there.
         needed: FileNumber,
     },
+    /// The mirror may begin with any file, but is not asked what it holds.
+    #[error("the mirror there does not know that it stands behind a relay")]
+    NoFollower,
+    /// There is no mirror yet.
+    #[error("the directory is not paired with a disk yet")]
+    NotPaired,
     /// A name can't be used on the far side.
     #[error(transparent)]
     Name(#[from] InvalidName),
@@ -95,7 +106,7 @@ impl ShipError {
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Transport(error) => error.remedy(),
-            Self::SetAside { .. } => Remedy::Retry,
+            Self::SetAside { .. } | Self::NotPaired => Remedy::Retry,
             _ => Remedy::Operator,
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aim_core::cursor::{Standing, TargetRecord};
 use aim_core::spool::{Listing, SpoolError, WaitingFile};
-use aim_core::units::Timestamp;
+use aim_core::units::{Lsn, Timestamp};
 
 use super::ShipError;
 use super::receipt::open;
@@ -23,6 +23,8 @@ pub struct TargetStatus {
     pub left_because: Option<String>,
     /// Bytes of files that are kept for it.
     pub kept_bytes: u64,
+    /// Whether mirrors behind it wait for a baseline.
+    pub is_needed_behind: bool,
 }
 
 impl Retention {
@@ -35,7 +37,7 @@ impl Retention {
     /// If the journal folder can't be looked at.
     pub fn check(&self, now: Timestamp, room: Option<u64>) -> Result<(), ShipError> {
         let mut state = self.lock();
-        let listing = self.spool.outgoing()?;
+        let listing = self.spool.look()?.listing;
         for index in 0..state.targets.len() {
             if let Some(why) = self.is_too_far(&state.targets[index], &listing, now) {
                 self.leave(&mut state, index, why)?;
@@ -63,12 +65,13 @@ impl Retention {
         };
         let kept = self
             .spool
-            .outgoing()
-            .map(|listing| self.kept(&entry.record, &listing));
+            .look()
+            .map(|found| self.kept(&entry.record, &found.listing));
         TargetStatus {
             standing: entry.record.standing,
             left_because: entry.left_because.clone(),
             kept_bytes: kept.map_or(0, |files| bytes(&files)),
+            is_needed_behind: entry.behind.is_some_and(|behind| behind.wanted > Lsn(0)),
         }
     }
 
@@ -96,7 +99,7 @@ impl Retention {
             return Some(format!("it lacks {lag} bytes, more than {most}"));
         }
         let most = entry.max_lag.age?;
-        let oldest = open(&self.spool, kept.first()?.name).ok()?;
+        let oldest = open(&*self.spool, kept.first()?.name).ok()?;
         let age = now.get().saturating_sub(oldest.header().created.get());
         let age = Duration::from_nanos(age);
         (age > most).then(|| format!("it lacks what is {} s old", age.as_secs()))
@@ -104,11 +107,13 @@ impl Retention {
 
     /// The one that most is kept for, if less is kept for another one.
     fn furthest(&self, state: &State, listing: &Listing) -> Option<usize> {
-        let needs = |entry: &Entry| entry.record.needs_from();
+        let needs = |entry: &Entry| self.needs_from(&entry.record);
         let all = state.targets.iter().enumerate();
         let kept = all.filter_map(|(index, entry)| Some((needs(entry)?, index)));
         let (first, index) = kept.min()?;
         let least = state.targets.iter().filter_map(needs).max()?;
+        // a mirror that passes files on needs the room for itself
+        let least = least.max(self.of_use_here().unwrap_or(least));
         let between = self.of_this_series(listing, first);
         // it helps only if files go by that
         let helps = between.first().is_some_and(|file| file.name.number < least);
@@ -117,20 +122,21 @@ impl Retention {
 
     /// A baseline is worth nothing to a mirror that is left because of it.
     pub(super) fn pace_baseline(&self, state: &State, listing: &Listing) {
-        let Some(handles) = &self.capture else {
+        let Some(origin) = &self.origin else {
             return;
         };
         let mut joining = state.targets.iter();
         let is_far = joining.any(|entry| {
             let most = entry.max_lag.bytes.unwrap_or(state.room).min(state.room) / 2;
-            entry.record.standing == Standing::Joins
-                && bytes(&self.kept(&entry.record, listing)) > most
+            entry.behind.is_some_and(|behind| behind.rests)
+                || entry.record.standing == Standing::Joins
+                    && bytes(&self.kept(&entry.record, listing)) > most
         });
-        handles.baselines.pause(is_far);
+        origin.baselines.pause(is_far);
     }
 
     fn kept(&self, record: &TargetRecord, listing: &Listing) -> Vec<WaitingFile> {
-        let from = record.needs_from();
+        let from = self.needs_from(record);
         from.map_or_else(Vec::new, |from| self.of_this_series(listing, from))
     }
 }

@@ -1,4 +1,5 @@
-//! The first coordinator: carries sealed journal files to the mirror host.
+//! The first coordinator: carries sealed journal files to the mirror host. A mirror host that is a
+//! [relay](crate::relay) carries what it has received with it.
 //!
 //! It needs no memory of its own, but for what several targets have received, in `targets.cursor`.
 //! What is in `outgoing/` has not been received by all of them; what the mirror
@@ -25,6 +26,7 @@ mod course;
 mod error;
 mod lag;
 mod line;
+mod origin;
 mod put;
 mod receipt;
 mod retention;
@@ -36,7 +38,7 @@ mod uploads;
 pub use error::ShipError;
 pub use lag::TargetStatus;
 pub use line::LineOptions;
-pub use retention::{MaxLag, Retention, Target};
+pub use retention::{MaxLag, Retention, Target, TargetKind};
 pub use round::{Next, Rounds};
 pub use shipper::{ShipOptions, Shipper};
 pub use status::{SetAside, ShipStatus};

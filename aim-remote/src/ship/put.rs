@@ -136,7 +136,7 @@ impl<T: Transport> Rounds<T> {
         // it may be gone from here by the time that it is there
         let position = position(parsed)?;
         let local = file.name.sealed();
-        let folder = self.spool.outgoing_folder();
+        let folder = self.spool.folder();
         let is_again = self.delivered.contains_key(&file.name.number);
         let (text, opened) = match self.line.compression.filter(|_| !is_again) {
             None => (local.clone(), io.open(&**folder, &local)),
@@ -176,7 +176,7 @@ impl<T: Transport> Rounds<T> {
             known.stored = stored;
             return Ok(());
         }
-        let position = position(&open(&self.spool, file.name)?)?;
+        let position = position(&open(&*self.spool, file.name)?)?;
         let delivered = Delivered { position, stored };
         self.delivered.insert(number, delivered);
         self.note_shipped();

@@ -2,7 +2,7 @@
 
 use aim_core::cursor::{MirrorCursor, Position};
 use aim_core::journal::{FileName, ParsedFile};
-use aim_core::spool::{Listing, SourceSpool};
+use aim_core::spool::{Listing, Outgoing};
 
 use super::ShipError;
 
@@ -12,7 +12,7 @@ use super::ShipError;
 /// A cursor is only believed about a file whose digest it names rightly: by the file itself, or
 /// by what follows it. Where neither is here yet, nothing goes for now.
 pub(super) fn proves_receipt(
-    spool: &SourceSpool,
+    spool: &dyn Outgoing,
     sealed: Position,
     waiting: &Listing,
     cursor: &MirrorCursor,
@@ -67,8 +67,8 @@ pub(super) fn proves_receipt(
 }
 
 /// Reads the header of a file that waits.
-pub(super) fn open(spool: &SourceSpool, name: FileName) -> Result<ParsedFile, ShipError> {
-    let opened = spool.outgoing_folder().open(&name.sealed(), false);
+pub(super) fn open(spool: &dyn Outgoing, name: FileName) -> Result<ParsedFile, ShipError> {
+    let opened = spool.folder().open(&name.sealed(), false);
     let file = opened.map_err(|source| ShipError::Unreadable {
         name,
         source: aim_core::journal::ReadError::Io { at: 0, source },

@@ -23,16 +23,21 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aim_core::capture::{Baselines, Capture, Comparison};
-use aim_core::cursor::{MirrorCursor, Position, Standing, TargetRecord, TargetsCursor};
+use aim_core::capture::Capture;
+use aim_core::cursor::{
+    MirrorCursor, Position, RelayCursor, Standing, TARGETS_MAX, TargetRecord, TargetsCursor,
+};
 use aim_core::failpoint::Failpoint;
 use aim_core::journal::FileName;
-use aim_core::spool::{Listing, SourceSpool, SpoolError, WaitingFile};
+use aim_core::spool::{Listing, Outgoing, SourceSpool, SpoolError, WaitingFile};
 use aim_core::state_file::{StateError, StateFile};
 use aim_core::units::{FileNumber, Lsn, MirrorId};
 
 use super::ShipError;
 use super::course::Course;
+use super::origin::Origin;
+use crate::coordinator::Signal;
+use crate::relay::Relay;
 use crate::transport::pass;
 
 /// A place that a volume is shipped to.
@@ -40,8 +45,22 @@ use crate::transport::pass;
 pub struct Target {
     /// Its name: ASCII, up to 32 bytes.
     pub name: String,
+    /// Whether it can be asked what it holds.
+    pub kind: TargetKind,
     /// How far behind it may be before it is left to a resync.
     pub max_lag: MaxLag,
+}
+
+/// Whether a target can be asked what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TargetKind {
+    /// It is a mirror. What it holds need not be copied.
+    #[default]
+    Mirror,
+    /// There is nobody to ask, as in a store that mirrors read from: nothing is known to be held by
+    /// those who follow it. It takes up the series at a baseline, and while files are kept for
+    /// it nothing is compared: what is needed is copied in full.
+    Store,
 }
 
 /// How far behind a target may be; without either, as far as there is room.
@@ -56,18 +75,13 @@ pub struct MaxLag {
 /// What the targets of a volume have in common.
 #[derive(Debug)]
 pub struct Retention {
-    pub(super) spool: SourceSpool,
-    /// Whether it is noted what targets have; it is not for the only one that nobody configured.
-    is_noted: bool,
-    pub(super) capture: Option<Handles>,
+    pub(super) spool: Arc<dyn Outgoing>,
+    /// What targets need beside the files. The only target that nobody configured has none, and what it
+    /// has is not noted.
+    pub(super) origin: Option<Origin>,
+    /// Set where a mirror passes on what it receives.
+    relay: Option<Arc<Relay>>,
     state: Mutex<State>,
-}
-
-/// What a capture does for its targets.
-#[derive(Clone, Debug)]
-pub(super) struct Handles {
-    pub(super) comparison: Arc<Comparison>,
-    pub(super) baselines: Arc<Baselines>,
 }
 
 #[derive(Debug)]
@@ -81,35 +95,50 @@ pub(super) struct State {
 
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
+    pub(super) kind: TargetKind,
     pub(super) max_lag: MaxLag,
     pub(super) record: TargetRecord,
     /// Why it is left.
     pub(super) left_because: Option<String>,
+    /// What those behind it need, as it says.
+    pub(super) behind: Option<RelayCursor>,
+}
+
+impl Entry {
+    fn new(target: &Target, record: TargetRecord) -> Self {
+        Self {
+            kind: target.kind,
+            max_lag: target.max_lag,
+            record,
+            left_because: None,
+            behind: None,
+        }
+    }
 }
 
 impl Retention {
     /// The only target of a volume, of which nothing is noted: what is here, it does not have.
     pub fn single(spool: SourceSpool) -> Arc<Self> {
-        let record = TargetRecord::new("target", Standing::Follows);
+        let target = Target {
+            name: "target".to_owned(),
+            kind: TargetKind::Mirror,
+            max_lag: MaxLag::default(),
+        };
+        let record = TargetRecord::new(&target.name, Standing::Follows);
         Arc::new(Self {
-            spool,
-            is_noted: false,
-            capture: None,
+            spool: Arc::new(spool),
+            origin: None,
+            relay: None,
             state: Mutex::new(State {
                 compared: Lsn(0),
-                targets: vec![Entry {
-                    max_lag: MaxLag::default(),
-                    record,
-                    left_because: None,
-                }],
+                targets: vec![Entry::new(&target, record)],
                 room: u64::MAX,
             }),
         })
     }
 
-    /// The targets of a volume, 1 to [`TARGETS_MAX`](aim_core::cursor::TARGETS_MAX) of different
-    /// names, and the capture that fills its journal. What was noted of others is forgotten: they let
-    /// go of their files.
+    /// The targets of a volume, 1 to [`TARGETS_MAX`] of different names, and the capture that fills its
+    /// journal. What was noted of others is forgotten: they let go of their files.
     ///
     /// # Errors
     ///
@@ -128,72 +157,130 @@ impl Retention {
             false => Standing::New,
         };
         let compared = noted.as_ref().map_or(sealed.lsn, |noted| noted.compared);
-        let known = noted.map(|noted| noted.targets).unwrap_or_default();
-        let entries = targets.into_iter().map(|target| Entry {
-            record: (known
-                .iter()
-                .find(|record| record.name == target.name)
-                .cloned())
-            .unwrap_or_else(|| TargetRecord::new(&target.name, otherwise)),
-            max_lag: target.max_lag,
-            left_because: None,
-        });
-        let retention = Self {
-            spool,
-            is_noted: true,
-            capture: Some(Handles {
-                comparison: capture.comparison(),
-                baselines: capture.baselines(),
-            }),
-            state: Mutex::new(State {
-                compared: if is_only { Lsn(0) } else { compared },
-                targets: entries.collect(),
-                room: u64::MAX,
-            }),
+        let state = State {
+            compared: if is_only { Lsn(0) } else { compared },
+            targets: entries(&targets, noted, otherwise),
+            room: u64::MAX,
         };
+        Ok(Self::begin(Self {
+            spool: Arc::new(spool),
+            origin: Some(Origin::capture(capture)),
+            relay: None,
+            state: Mutex::new(state),
+        }))
+    }
+
+    /// The same for those whom a mirror passes on to what it receives.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub fn relay(relay: &Arc<Relay>, targets: Vec<Target>) -> Result<Arc<Self>, SpoolError> {
+        let noted = load(&**relay)?;
+        let state = State {
+            compared: Lsn(0),
+            targets: entries(&targets, noted, Standing::New),
+            room: u64::MAX,
+        };
+        Ok(Self::begin(Self {
+            spool: Arc::clone(relay) as Arc<dyn Outgoing>,
+            origin: Some(Origin::relay(relay)),
+            relay: Some(Arc::clone(relay)),
+            state: Mutex::new(state),
+        }))
+    }
+
+    fn begin(self) -> Arc<Self> {
         {
-            let state = retention.lock();
-            if let Err(error) = retention.store(&state) {
+            let state = self.lock();
+            if let Err(error) = self.store(&state) {
                 tracing::warn!(%error, "what the targets have can't be noted");
             }
         }
-        retention.tell_capture();
-        Ok(Arc::new(retention))
+        self.tell_origin();
+        Arc::new(self)
     }
 
-    /// Takes up what the capture has to know from the start.
-    fn tell_capture(&self) {
+    /// Whether its targets are followers: mirrors that are never asked what they hold.
+    pub(super) fn has_followers(&self) -> bool {
+        self.relay.is_some()
+    }
+
+    /// Hints at a signal when there are more files, if they don't come by a rename.
+    pub(super) fn tell(&self, signal: &Arc<Signal>) {
+        if let Some(relay) = &self.relay {
+            relay.tell(signal);
+        }
+    }
+
+    /// Takes up what the origin has to know from the start.
+    fn tell_origin(&self) {
         let state = self.lock();
         for (index, entry) in state.targets.iter().enumerate() {
-            self.tell_of(&state, index, entry.record.standing);
+            let record = &entry.record;
+            self.tell_of(&state, index, record.standing);
+            // a capture makes it when the target is reached; further away it may take longer
+            if let (Standing::Joins, Some(relay)) = (record.standing, &self.relay) {
+                relay.want(index as u32, record.from_lsn);
+            }
         }
     }
 
     /// Has the capture ask the target, or wait for it, or neither.
     fn tell_of(&self, state: &State, index: usize, standing: Standing) {
-        let Some(Handles {
+        let Some(Origin {
             comparison,
             baselines,
-        }) = &self.capture
+        }) = &self.origin
         else {
             return;
         };
         let who = index as u32;
-        match standing {
-            Standing::Follows => comparison.admit(who),
-            Standing::New | Standing::Joins | Standing::Left => comparison.dismiss(who),
+        if let Some(comparison) = comparison {
+            match (standing, state.targets[index].kind) {
+                (Standing::Follows, TargetKind::Mirror) => comparison.admit(who),
+                _ => comparison.dismiss(who),
+            }
+            let mut all = state.targets.iter().enumerate();
+            // first this: what is begun for its sake must find nothing compared
+            comparison.suspend(all.any(|(at, entry)| {
+                let standing = match at == index {
+                    true => standing,
+                    false => entry.record.standing,
+                };
+                match entry.kind {
+                    TargetKind::Mirror => standing == Standing::Joins,
+                    TargetKind::Store => matches!(standing, Standing::Joins | Standing::Follows),
+                }
+            }));
         }
-        let others = state
-            .targets
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| *at != index);
-        let mut others = others.map(|(_, entry)| entry.record.standing);
-        let any_joins = standing == Standing::Joins || others.any(|other| other == Standing::Joins);
-        // first this: what is begun for its sake must find nothing compared
-        comparison.suspend(any_joins);
         if standing != Standing::Joins {
             baselines.unwant(who);
+        }
+    }
+
+    /// Asks for the baselines that those behind a target need. They hold what the target does, so nobody but
+    /// they needs to have anything compared less.
+    fn ask_for_those_behind(&self, state: &mut State, index: usize, behind: Option<RelayCursor>) {
+        let before = std::mem::replace(&mut state.targets[index].behind, behind);
+        let wanted = |behind: Option<RelayCursor>| {
+            behind
+                .map(|behind| behind.wanted)
+                .filter(|from| *from > Lsn(0))
+        };
+        let (Some(origin), who) = (&self.origin, (TARGETS_MAX + index) as u32) else {
+            return;
+        };
+        match (wanted(before), wanted(behind)) {
+            (before, Some(from)) => {
+                if before != Some(from) {
+                    let target = &state.targets[index].record.name;
+                    tracing::warn!(target, "a mirror behind it needs a baseline");
+                }
+                origin.baselines.want(who, from);
+            }
+            (Some(_), None) => origin.baselines.unwant(who),
+            (None, None) => {}
         }
     }
 
@@ -218,7 +305,7 @@ impl Retention {
         }
         let is_other = record.mirror != MirrorId::default();
         record.mirror = mirror;
-        if is_other && self.capture.is_some() {
+        if is_other && self.origin.is_some() {
             tracing::warn!(target = record.name, "it is another mirror than before");
             record = TargetRecord {
                 mirror,
@@ -228,29 +315,33 @@ impl Retention {
         self.change(&mut state, index, record)
     }
 
-    /// Takes what the cursor of a target and the files in its `incoming/` prove, removes the files that nobody needs any more, and
-    /// says what the target is to be sent.
-    pub(super) fn take(
-        &self,
-        index: usize,
-        cursor: &MirrorCursor,
-        far: &BTreeMap<String, u64>,
-    ) -> Result<Course, ShipError> {
+    /// A target can't be reached for now: what rests for the sake of those behind it goes on.
+    pub(super) fn lose_sight(&self, index: usize) {
+        if let Some(behind) = &mut self.lock().targets[index].behind {
+            behind.rests = false;
+        }
+    }
+
+    /// Takes what a target says, removes the files that nobody needs any more, and says what the
+    /// target is to be sent.
+    pub(super) fn take(&self, index: usize, said: &Said) -> Result<Course, ShipError> {
         let mut state = self.lock();
-        let journal = self.look()?;
+        let journal = self.spool.look()?;
         let record = state.targets[index].record.clone();
-        let found = self.find(cursor, far, &journal)?;
-        let next = self.next_record(&state, &record, cursor, &journal, found)?;
+        let cursor = &said.cursor;
+        let found = self.find(cursor, &said.files, &journal)?;
+        let next = self.next_record(&state, index, cursor, &journal, found)?;
         if next != record {
             self.change(&mut state, index, next.clone())?;
         }
         if next.standing == Standing::Joins
-            && let Some(handles) = &self.capture
+            && let Some(origin) = &self.origin
         {
-            handles.baselines.want(index as u32, next.from_lsn);
+            origin.baselines.want(index as u32, next.from_lsn);
         }
+        self.ask_for_those_behind(&mut state, index, said.relay);
         self.remove_unneeded(&state)?;
-        let listing = self.spool.outgoing()?;
+        let listing = self.spool.look()?.listing;
         self.pace_baseline(&state, &listing);
         drop(state);
         Ok(self.course(&next, cursor, &listing))
@@ -265,19 +356,35 @@ impl Retention {
         listing.files.iter().filter(is_ours).copied().collect()
     }
 
+    /// The first file that is kept for a target; `None`: it holds nothing back.
+    pub(super) fn needs_from(&self, record: &TargetRecord) -> Option<FileNumber> {
+        match record.standing {
+            // it begins with a baseline that is still to come
+            Standing::New if self.has_followers() => None,
+            _ => record.needs_from(),
+        }
+    }
+
+    /// The first file that a mirror which passes files on has not applied itself.
+    pub(super) fn of_use_here(&self) -> Option<FileNumber> {
+        let relay = self.relay.as_ref()?;
+        Some(relay.cursor().get().applied.file.next())
+    }
+
     /// Removes what no target needs any more. Only this removes a file.
     pub(super) fn remove_unneeded(&self, state: &State) -> Result<(), ShipError> {
-        let needed = state.targets.iter().map(|entry| entry.record.needs_from());
+        let all = state.targets.iter();
+        let needed = all.filter_map(|entry| self.needs_from(&entry.record));
         // where all are left, nothing that is sealed is of use
-        let floor = match needed.flatten().min() {
+        let floor = match needed.min() {
             Some(floor) => floor,
-            None => self.spool.sealed()?.file.next(),
+            None => self.spool.look()?.sealed.file.next(),
         };
         if floor <= FileNumber(1) {
             return Ok(());
         }
         pass(Failpoint::ShipReceipt, MirrorCursor::NAME)?;
-        let removed = self.spool.remove_received(Position {
+        let removed = self.spool.remove(Position {
             epoch: self.spool.identity().epoch,
             file: FileNumber(floor.get() - 1),
             ..Position::START
@@ -324,7 +431,7 @@ impl Retention {
     }
 
     fn store(&self, state: &State) -> Result<(), SpoolError> {
-        if !self.is_noted {
+        if self.origin.is_none() {
             return Ok(());
         }
         let cursor = TargetsCursor {
@@ -338,7 +445,7 @@ impl Retention {
         };
         let root = self.spool.root();
         let stored = cursor.store(&**root);
-        stored.map_err(|source| failed(&self.spool, source))
+        stored.map_err(|source| failed(&*self.spool, source))
     }
 
     pub(super) fn name(&self, number: FileNumber) -> FileName {
@@ -353,6 +460,32 @@ impl Retention {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a target says of itself.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) cursor: MirrorCursor,
+    /// The files of its `incoming/`, with their lengths.
+    pub(super) files: BTreeMap<String, u64>,
+    /// What those behind it need, if there is anybody.
+    pub(super) relay: Option<RelayCursor>,
+}
+
+/// What is known of the targets from before, or `otherwise`.
+fn entries(targets: &[Target], noted: Option<TargetsCursor>, otherwise: Standing) -> Vec<Entry> {
+    let known = noted.map(|noted| noted.targets).unwrap_or_default();
+    let entries = targets.iter().map(|target| {
+        let otherwise = match target.kind {
+            TargetKind::Mirror => otherwise,
+            TargetKind::Store => Standing::New,
+        };
+        let known = known.iter().find(|record| record.name == target.name);
+        let record = known.cloned();
+        let record = record.unwrap_or_else(|| TargetRecord::new(&target.name, otherwise));
+        Entry::new(target, record)
+    });
+    entries.collect()
 }
 
 fn log_standing(record: &TargetRecord, before: Standing) {
@@ -372,7 +505,7 @@ fn log_standing(record: &TargetRecord, before: Standing) {
     }
 }
 
-fn load(spool: &SourceSpool) -> Result<Option<TargetsCursor>, SpoolError> {
+fn load(spool: &dyn Outgoing) -> Result<Option<TargetsCursor>, SpoolError> {
     let loaded = TargetsCursor::load(&**spool.root()).and_then(|noted| {
         if let Some(noted) = &noted {
             noted.require_volume(spool.identity().id)?;
@@ -382,7 +515,7 @@ fn load(spool: &SourceSpool) -> Result<Option<TargetsCursor>, SpoolError> {
     loaded.map_err(|source| failed(spool, source))
 }
 
-fn failed(spool: &SourceSpool, source: StateError) -> SpoolError {
+fn failed(spool: &dyn Outgoing, source: StateError) -> SpoolError {
     let folder = spool.root().path();
     SpoolError::State { folder, source }
 }

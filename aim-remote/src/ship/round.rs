@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aim_core::cursor::{MirrorCursor, Position};
-use aim_core::identity::{MirrorIdentity, VolumeIdentity};
+use aim_core::cursor::{MirrorCursor, Position, RelayCursor};
+use aim_core::identity::{FollowerIdentity, MirrorIdentity, VolumeIdentity};
 use aim_core::journal::FileName;
 use aim_core::replay::Differences;
-use aim_core::spool::{SourceSpool, WaitingFile};
+use aim_core::spool::{Outgoing, SourceSpool, WaitingFile};
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
 use aim_core::units::{FileNumber, MirrorId};
 
@@ -19,10 +19,11 @@ use super::course::Course;
 use super::line::LineOptions;
 use super::put::breaks_line;
 use super::receipt::open;
-use super::retention::Retention;
+use super::retention::{Retention, Said};
 use super::status::{SetAside, Shared};
 use super::uploads::{Delivered, Uploads};
 use super::{ShipError, ShipStatus};
+use crate::coordinator::Signal;
 use crate::file_io::FileIo;
 use crate::transport::{Name, Transport, TransportError};
 
@@ -39,7 +40,7 @@ const REASON_BYTES_MAX: usize = 4096;
 /// next one is due.
 #[derive(Debug)]
 pub struct Rounds<T> {
-    pub(super) spool: SourceSpool,
+    pub(super) spool: Arc<dyn Outgoing>,
     pub(super) transport: Arc<T>,
     pub(super) line: LineOptions,
     pub(super) shared: Arc<Shared>,
@@ -143,7 +144,12 @@ impl<T: Transport> Rounds<T> {
 
     /// Where the files are that wait.
     pub(super) fn outgoing(&self) -> PathBuf {
-        self.spool.outgoing_folder().path()
+        self.spool.folder().path()
+    }
+
+    /// Hints at a signal when there are more files.
+    pub(super) fn tell(&self, signal: &Arc<Signal>) {
+        self.retention.tell(signal);
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -167,6 +173,7 @@ impl<T: Transport> Rounds<T> {
             // whatever is there afterwards may be another place
             self.mirror_is_ours = false;
             self.differences_at = None;
+            self.retention.lose_sight(self.target);
             if !breaks_line(error) {
                 self.finish(&mut uploads).await;
             }
@@ -207,7 +214,7 @@ impl<T: Transport> Rounds<T> {
         for (files_begun, file) in missing.iter().enumerate() {
             // at least one in each round: asking alone may take longer than a round shall
             let is_time = files_begun > 0 && started.elapsed() >= longest;
-            let parsed = open(&self.spool, file.name)?;
+            let parsed = open(&*self.spool, file.name)?;
             let beside = self.files_beside(&parsed);
             if is_time
                 || !self
@@ -242,21 +249,27 @@ impl<T: Transport> Rounds<T> {
         let far = self.far_files().await?;
         let cursor = self.far_cursor().await?;
         self.look_for_differences(cursor.applied).await?;
+        let said = Said {
+            cursor,
+            files: far,
+            relay: self.far_relay().await?,
+        };
         let Course {
             waiting,
             is_joining,
-        } = self.take_receipts(&cursor, &far)?;
-        let is_asking = match &self.retention.capture {
-            Some(handles) => {
+        } = self.take_receipts(&said)?;
+        let origin = self.retention.origin.as_ref();
+        let is_asking = match origin.and_then(|origin| origin.comparison.as_ref()) {
+            Some(comparison) => {
                 let (party, retention) = (self.target as u32, &self.retention);
-                let carried = (self.asked).carry(party, retention, handles, &*self.transport);
+                let carried = (self.asked).carry(party, retention, comparison, &*self.transport);
                 carried.await?
             }
             None => false,
         };
         Ok(Seen {
             waiting,
-            far,
+            far: said.files,
             received: cursor.received.file,
             waits_for_more: is_asking || is_joining,
             is_applied: cursor.applied == cursor.received,
@@ -273,7 +286,10 @@ impl<T: Transport> Rounds<T> {
         let far = match self.transport.get(&name, FILE_BYTES_MAX).await {
             Ok(bytes) => VolumeIdentity::decode(&bytes).map_err(ShipError::FarState)?,
             // a place that only carries files on need not know whose they are
-            Err(TransportError::NotFound { .. }) => return Ok(()),
+            Err(TransportError::NotFound { .. }) if !self.retention.has_followers() => {
+                return Ok(());
+            }
+            Err(TransportError::NotFound { .. }) => return Err(ShipError::NoFollower),
             Err(error) => return Err(error.into()),
         };
         let expected = self.spool.identity().id;
@@ -283,9 +299,50 @@ impl<T: Transport> Rounds<T> {
                 found: far.id,
             });
         }
-        self.retention.meet(self.target, self.far_mirror().await?)?;
+        let mirror = self.far_mirror().await?;
+        self.require_kind(mirror).await?;
+        self.retention.meet(self.target, mirror)?;
         self.mirror_is_ours = true;
         Ok(())
+    }
+
+    /// Refuses a mirror that begins with any file where it will not be asked what it holds, and one
+    /// that waits for a baseline where nobody knows of that.
+    async fn require_kind(&self, mirror: MirrorId) -> Result<(), ShipError> {
+        let name = Name::parse(FollowerIdentity::NAME)?;
+        let is_follower = match self.transport.get(&name, FILE_BYTES_MAX).await {
+            Ok(bytes) => {
+                let follower = FollowerIdentity::decode(&bytes);
+                let ours = follower.and_then(|it| it.require_volume(self.spool.identity().id));
+                ours.map_err(ShipError::FarState)?;
+                true
+            }
+            Err(TransportError::NotFound { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
+        match (self.retention.has_followers(), is_follower) {
+            (true, false) => Err(ShipError::NoFollower),
+            (false, true) => Err(ShipError::Follower),
+            // what it will begin with is not known before it is paired
+            (true, true) if mirror == MirrorId::default() => Err(ShipError::NotPaired),
+            _ => Ok(()),
+        }
+    }
+
+    /// What those behind the mirror need; `None` if it passes on nothing.
+    async fn far_relay(&self) -> Result<Option<RelayCursor>, ShipError> {
+        if self.retention.origin.is_none() {
+            return Ok(None);
+        }
+        let name = Name::parse(RelayCursor::NAME)?;
+        let relay = match self.transport.get(&name, FILE_BYTES_MAX).await {
+            Ok(bytes) => RelayCursor::decode(&bytes).map_err(ShipError::FarState)?,
+            Err(TransportError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let ours = relay.require_volume(self.spool.identity().id);
+        ours.map_err(ShipError::FarState)?;
+        Ok(Some(relay))
     }
 
     /// Which mirror it is; zeroes where it does not say.
@@ -340,18 +397,15 @@ impl<T: Transport> Rounds<T> {
     }
 
     /// Step 2; gives the files that are to be put.
-    fn take_receipts(
-        &mut self,
-        cursor: &MirrorCursor,
-        far: &BTreeMap<String, u64>,
-    ) -> Result<Course, ShipError> {
-        let course = self.retention.take(self.target, cursor, far)?;
+    fn take_receipts(&mut self, said: &Said) -> Result<Course, ShipError> {
+        let course = self.retention.take(self.target, said)?;
+        let cursor = &said.cursor;
         let waiting = &course.waiting;
         let next = cursor.received.file.next();
         self.delivered = self.delivered.split_off(&next);
         self.needs_from = waiting.first().map_or(next, |file| file.name.number);
         let oldest = match waiting.first() {
-            Some(file) => Some(open(&self.spool, file.name)?.header().created),
+            Some(file) => Some(open(&*self.spool, file.name)?.header().created),
             None => None,
         };
         self.shared.update(|status| {
@@ -371,7 +425,7 @@ impl<T: Transport> Rounds<T> {
 
     /// Asks why a file was set aside, and makes sure that it is whole here before it goes again.
     async fn look_into(&self, name: FileName, io: &FileIo) -> Result<ShipError, ShipError> {
-        let parsed = open(&self.spool, name)?;
+        let parsed = open(&*self.spool, name)?;
         // reads all of the file, at most 1 GiB
         match io.away(move || parsed.verify().map(drop)).await {
             Ok(verified) => verified.map_err(ShipError::reading(name))?,

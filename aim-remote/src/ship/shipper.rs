@@ -70,6 +70,7 @@ impl Shipper {
     pub fn go_round<T: Transport>(mut rounds: Rounds<T>, options: ShipOptions) -> io::Result<Self> {
         let signal = Arc::new(Signal::default());
         let outgoing = rounds.outgoing();
+        rounds.tell(&signal);
         let shared = Arc::clone(rounds.shared());
         let thread = std::thread::Builder::new().name("aim-ship".to_owned());
         let thread = thread.spawn({

@@ -15,7 +15,7 @@ use aim_core::identity::VolumeIdentity;
 use aim_core::spool::{MirrorSpool, SourceSpool};
 use aim_core::units::{ByteLen, ByteOffset};
 use aim_remote::apply::{Applier, ApplyOptions};
-use aim_remote::ship::{MaxLag, Retention, Rounds, ShipOptions, Shipper, Target};
+use aim_remote::ship::{MaxLag, Retention, Rounds, ShipOptions, Shipper, Target, TargetKind};
 use aim_remote::transport::LocalTransport;
 use aim_tests::Rng;
 
@@ -80,6 +80,7 @@ impl Hosts {
         let transport = LocalTransport::new(self.path("mirror"));
         let target = Target {
             name: "mirror".to_owned(),
+            kind: TargetKind::Mirror,
             max_lag: MaxLag::default(),
         };
         let capture = mirrored.capture();

@@ -2,4 +2,5 @@
 
 mod coordinators;
 mod property;
+mod relay;
 mod targets;

@@ -19,7 +19,7 @@ use aim_core::spool::{MirrorSpool, SourceSpool};
 use aim_core::units::{ByteLen, ByteOffset, Timestamp};
 use aim_remote::apply::{Applier, ApplyOptions};
 use aim_remote::file_io::{FileIo, run_blocking};
-use aim_remote::ship::{LineOptions, MaxLag, Retention, Rounds, Shipper, Target};
+use aim_remote::ship::{LineOptions, MaxLag, Retention, Rounds, Shipper, Target, TargetKind};
 use aim_remote::transport::{Bandwidth, LocalTransport};
 use aim_tests::Rng;
 
@@ -28,20 +28,20 @@ use super::coordinators::{SIZE, assert_same, ship_options, wait_until, write_at_
 const REQUEST_MAX: usize = 64 << 10;
 
 /// A source, and mirror hosts of these names, in folders of one.
-struct Site {
+pub(super) struct Site {
     temp: tempfile::TempDir,
-    identity: VolumeIdentity,
+    pub(super) identity: VolumeIdentity,
 }
 
 /// The daemon of the source.
-struct Source {
-    mirrored: MirroredDevice<Arc<FileDevice>>,
-    retention: Arc<Retention>,
+pub(super) struct Source {
+    pub(super) mirrored: MirroredDevice<Arc<FileDevice>>,
+    pub(super) retention: Arc<Retention>,
     names: Vec<&'static str>,
 }
 
 impl Site {
-    fn new(initial: Initial) -> Self {
+    pub(super) fn new(initial: Initial) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let identity = VolumeIdentity::generate(ByteLen(SIZE), 512);
         let site = Self { temp, identity };
@@ -53,16 +53,16 @@ impl Site {
         site
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.temp.path().join(name)
     }
 
-    fn image(&self, name: &str) -> PathBuf {
+    pub(super) fn image(&self, name: &str) -> PathBuf {
         self.path(&format!("{name}.img"))
     }
 
     /// Makes a mirror host whose disk holds `content`.
-    fn add_mirror(&self, name: &str, content: &[u8]) {
+    pub(super) fn add_mirror(&self, name: &str, content: &[u8]) {
         std::fs::create_dir(self.path(name)).unwrap();
         std::fs::write(self.image(name), content).unwrap();
         MirrorSpool::create(
@@ -72,11 +72,15 @@ impl Site {
         .unwrap();
     }
 
-    fn spool(&self) -> SourceSpool {
+    pub(super) fn mirror(&self, name: &str) -> MirrorSpool {
+        MirrorSpool::open(HostDirectory::open(self.path(name)).unwrap()).unwrap()
+    }
+
+    pub(super) fn spool(&self) -> SourceSpool {
         SourceSpool::open(HostDirectory::open(self.path("journal")).unwrap()).unwrap()
     }
 
-    fn start(&self, targets: &[(&'static str, MaxLag)]) -> Source {
+    pub(super) fn start(&self, targets: &[(&'static str, MaxLag)]) -> Source {
         let config = CaptureConfig {
             seal: SealPolicy {
                 bytes: ByteLen(256 << 10),
@@ -90,6 +94,7 @@ impl Site {
         let capture = Capture::start(&config, self.spool(), disks, SystemClock).unwrap();
         let named = targets.iter().map(|(name, max_lag)| Target {
             name: (*name).to_owned(),
+            kind: TargetKind::Mirror,
             max_lag: *max_lag,
         });
         let retention = Retention::open(self.spool(), named.collect(), &capture).unwrap();
@@ -100,13 +105,13 @@ impl Site {
         }
     }
 
-    fn rounds(&self, source: &Source, name: &str) -> Rounds<LocalTransport> {
+    pub(super) fn rounds(&self, source: &Source, name: &str) -> Rounds<LocalTransport> {
         let transport = LocalTransport::new(self.path(name));
         Rounds::to_target(source.retention.clone(), source.index(name), transport)
     }
 
     /// Rounds in which each file that is begun has arrived before anything else is done.
-    fn rounds_in_place(&self, source: &Source, name: &str) -> Rounds<LocalTransport> {
+    pub(super) fn rounds_in_place(&self, source: &Source, name: &str) -> Rounds<LocalTransport> {
         let root = self.path(name);
         let transport = LocalTransport::in_place(self.path(name), move |folder| {
             Ok(HostDirectory::open(root.join(folder))?)
@@ -114,32 +119,25 @@ impl Site {
         Rounds::to_target(source.retention.clone(), source.index(name), transport)
     }
 
-    fn ship_by(&self, source: &Source, name: &str, line: LineOptions) -> Shipper {
+    pub(super) fn ship_by(&self, source: &Source, name: &str, line: LineOptions) -> Shipper {
         Shipper::go_round(self.rounds(source, name).over(line), ship_options()).unwrap()
     }
 
-    fn ship(&self, source: &Source, name: &str) -> Shipper {
+    pub(super) fn ship(&self, source: &Source, name: &str) -> Shipper {
         Shipper::go_round(self.rounds(source, name), ship_options()).unwrap()
     }
 
-    fn apply(&self, name: &str) -> Applier {
-        let options = ApplyOptions {
-            settle: Duration::ZERO,
-            poll: Duration::from_millis(10),
-            first_retry: Duration::from_millis(10),
-            last_retry: Duration::from_millis(100),
-        };
-        let spool = MirrorSpool::open(HostDirectory::open(self.path(name)).unwrap()).unwrap();
+    pub(super) fn apply(&self, name: &str) -> Applier {
         let disk = FileDevice::open_exclusive(self.image(name)).unwrap();
-        Applier::start(spool, vec![Arc::new(disk)], options).unwrap()
+        Applier::start(self.mirror(name), vec![Arc::new(disk)], apply_options()).unwrap()
     }
 
-    fn kept_files(&self) -> usize {
+    pub(super) fn kept_files(&self) -> usize {
         self.spool().outgoing().unwrap().files.len()
     }
 
     /// Stops the source, waits until these mirrors have applied all, and compares their disks.
-    fn finish(&self, source: Source, mirrors: Vec<(&str, Shipper, Applier)>) {
+    pub(super) fn finish(&self, source: Source, mirrors: Vec<(&str, Shipper, Applier)>) {
         for (name, ..) in &mirrors {
             wait_until("it follows", || source.standing(name) == Standing::Follows);
         }
@@ -158,35 +156,44 @@ impl Site {
 }
 
 impl Source {
-    fn index(&self, name: &str) -> usize {
+    pub(super) fn index(&self, name: &str) -> usize {
         self.names.iter().position(|other| *other == name).unwrap()
     }
 
-    fn standing(&self, name: &str) -> Standing {
+    pub(super) fn standing(&self, name: &str) -> Standing {
         self.retention.status(self.index(name)).standing
     }
 
-    fn check(&self) {
+    pub(super) fn check(&self) {
         self.retention.check(SystemClock.now(), None).unwrap();
     }
 }
 
-fn blank() -> Vec<u8> {
+pub(super) fn apply_options() -> ApplyOptions {
+    ApplyOptions {
+        settle: Duration::ZERO,
+        poll: Duration::from_millis(10),
+        first_retry: Duration::from_millis(10),
+        last_retry: Duration::from_millis(100),
+    }
+}
+
+pub(super) fn blank() -> Vec<u8> {
     vec![0; SIZE as usize]
 }
 
-fn random(seed: u64) -> Vec<u8> {
+pub(super) fn random(seed: u64) -> Vec<u8> {
     let mut content = blank();
     Rng::new(seed).fill(&mut content);
     content
 }
 
-const NO_LIMIT: MaxLag = MaxLag {
+pub(super) const NO_LIMIT: MaxLag = MaxLag {
     bytes: None,
     age: None,
 };
 
-const LAG: MaxLag = MaxLag {
+pub(super) const LAG: MaxLag = MaxLag {
     bytes: Some(1 << 20),
     age: None,
 };
