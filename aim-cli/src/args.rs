@@ -144,6 +144,10 @@ pub(crate) struct SyncArgs {
     /// Compare and copy all of the disk, not only what `aim verify` has found
     #[arg(long)]
     pub(crate) all: bool,
+    /// Send all of the disk (a baseline), without asking what mirrors hold: for those that stand behind
+    /// another mirror
+    #[arg(long, conflicts_with_all = ["all", "target"])]
+    pub(crate) baseline: bool,
     /// Only ask for it
     #[arg(long)]
     pub(crate) no_wait: bool,

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use aim_core::identity::VolumeIdentity;
+use aim_core::identity::{FollowerIdentity, VolumeIdentity};
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
 use aim_remote::Trouble;
 use aim_remote::file_io::{Source, run_blocking};
@@ -103,6 +103,15 @@ impl<'a> FarDirectory<'a> {
         })
     }
 
+    /// Whether the far directory is of a mirror that is never asked what it holds.
+    pub(crate) fn is_follower(&self) -> Outcome<bool> {
+        let bytes = match line(self.target) {
+            Line::Local(transport) => self.complete(get(&transport, FollowerIdentity::NAME)),
+            Line::Sftp(transport) => self.complete(get(&transport, FollowerIdentity::NAME)),
+        }?;
+        Ok(bytes.is_some())
+    }
+
     /// Stores a small file, durably.
     pub(crate) fn put(&self, name: &str, content: Vec<u8>) -> Outcome<()> {
         match line(self.target) {
@@ -166,6 +175,13 @@ pub(crate) fn explain(place: &str, error: &TransportError) -> Failure {
 pub(crate) fn told(trouble: &Trouble<ShipError>) -> String {
     let hint = match &*trouble.error {
         ShipError::Transport(error) => advice(error).1,
+        ShipError::NoFollower => Some(
+            "empty its directory, then `aim init NAME` on this host, and after that there: it begins anew",
+        ),
+        ShipError::Follower => Some(
+            "only the relay ships to it: take it out of the targets here, or empty its directory",
+        ),
+        ShipError::NotPaired => Some("`aim init NAME` on the host of that mirror"),
         _ => None,
     };
     match hint {

@@ -66,6 +66,9 @@ fn examinations<'a>(config: &'a Config, entry: Option<Entry<'a>>) -> Vec<Examina
             Entry::Volume(volume) => volume,
             Entry::Mirror(mirror) => {
                 all.push(Box::new(move |graph| doctor::examine_mirror(mirror, graph)));
+                all.extend(mirror.targets.iter().map(|target| -> Examination<'a> {
+                    Box::new(move |graph| doctor::examine_mirror_target(mirror, target, graph))
+                }));
                 continue;
             }
         };

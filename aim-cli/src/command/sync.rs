@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::watch::Watch;
 use crate::args::{Output, SyncArgs};
 use crate::config::{self, Size};
-use crate::daemon::{Request, ResyncReport, SyncAsked, VolumeReport};
+use crate::daemon::{BaselineReport, Request, ResyncReport, SyncAsked, VolumeReport};
 use crate::exit::Exit;
 use crate::failure::{Outcome, Problem};
 use crate::output;
@@ -16,8 +16,13 @@ use crate::progress;
 pub(crate) fn sync(args: &SyncArgs, out: &Output) -> Outcome {
     let config = config::load(&args.config.config)?;
     let mut watch = Watch::new(&config, &args.name, args.target.as_deref(), args.timeout)?;
-    let asked = ask(&watch, args.all)?;
     let volume = watch.volume().to_owned();
+    let asked: SyncAsked = match args.baseline {
+        true => watch.order(&Request::Baseline {
+            volume: volume.clone(),
+        })?,
+        false => ask(&watch, args.all)?,
+    };
     if args.no_wait {
         let line = Line::new(&volume, Stage::Asked, asked.requested_bytes);
         match out.json {
@@ -28,6 +33,9 @@ pub(crate) fn sync(args: &SyncArgs, out: &Output) -> Outcome {
             ))?,
         }
         return Ok(Exit::Success);
+    }
+    if args.baseline {
+        read_all(&mut watch, asked.requested_bytes, out)?;
     }
     if !args.all && !asked.is_known && watch.look()?.resync.is_none() {
         return Err(Problem::new("it is not known yet where the mirror differs")
@@ -65,6 +73,30 @@ pub(super) fn ask(watch: &Watch, all: bool) -> Outcome<SyncAsked> {
         all,
         target,
     })
+}
+
+/// Waits until all of the disk is in the series, and shows how it goes.
+fn read_all(watch: &mut Watch, requested: u64, out: &Output) -> Outcome<()> {
+    let bar = progress::disk(out);
+    bar.set_prefix("reading");
+    loop {
+        let volume = watch.look()?;
+        let Some(baseline) = volume.baseline else {
+            bar.finish_and_clear();
+            return Ok(());
+        };
+        bar.set_length(baseline.total_bytes);
+        bar.set_position(baseline.covered_bytes.min(baseline.total_bytes));
+        let line = Line {
+            baseline: Some(baseline),
+            ..Line::of(&volume, Stage::Reading, requested)
+        };
+        watch.tell(out, &line)?;
+        watch.pause(|| {
+            let (covered, total) = (Size(baseline.covered_bytes), Size(baseline.total_bytes));
+            format!("{covered} of {total} are in the series")
+        })?;
+    }
 }
 
 /// Everything that could be copied is on the mirror.
@@ -181,6 +213,7 @@ pub(super) fn not_applied(volume: &VolumeReport, goal: u64) -> String {
 #[serde(rename_all = "snake_case")]
 enum Stage {
     Asked,
+    Reading,
     Copying,
     Applying,
     Done,
@@ -195,6 +228,8 @@ struct Line<'a> {
     requested_bytes: u64,
     #[serde(flatten)]
     resync: Option<ResyncReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<BaselineReport>,
     goal_lsn: Option<u64>,
     applied_lsn: Option<u64>,
     last_error: Option<&'a str>,
@@ -207,6 +242,7 @@ impl<'a> Line<'a> {
             state,
             requested_bytes,
             resync: None,
+            baseline: None,
             goal_lsn: None,
             applied_lsn: None,
             last_error: None,

@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::args::{Output, WaitArgs};
-use crate::config::{self, Config, Entry};
+use crate::config::{self, Config, Entry, MirrorConfig};
 use crate::daemon::{MirrorReport, Report, State, VolumeReport, ask};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
@@ -94,7 +94,11 @@ fn look(
         Entry::Mirror(mirror) => {
             let mut all = report.mirrors.iter();
             let found = all.find(|report| report.name == mirror.name);
-            mirror_step(found.ok_or_else(missing)?)
+            let found = found.ok_or_else(missing)?;
+            match target {
+                Some(target) => passed_on_step(mirror, found, target, goal),
+                None => mirror_step(found),
+            }
         }
     }
 }
@@ -119,6 +123,34 @@ fn volume_step(volume: &VolumeReport, goal: &mut Option<u64>) -> Outcome<Step> {
             at,
             goal,
             trouble: volume.last_error.clone(),
+        },
+    })
+}
+
+/// What the mirror has received by now, on one of those to whom it is passed on.
+fn passed_on_step(
+    config: &MirrorConfig,
+    mirror: &MirrorReport,
+    name: &str,
+    goal: &mut Option<u64>,
+) -> Outcome<Step> {
+    let mut all = mirror.targets.iter();
+    let Some(target) = all.find(|target| target.name == name) else {
+        let names: Vec<&str> = config.targets.iter().map(|it| it.name.as_str()).collect();
+        return Err(
+            Problem::new(format!("no target of {} is called `{name}`", config.name))
+                .at(format!("[mirror.{}]", config.name))
+                .hint(format!("it has: {}", names.join(", ")))
+                .exit(Exit::NotFound),
+        );
+    };
+    *goal = goal.or(mirror.received_lsn);
+    Ok(match (*goal, target.applied_lsn) {
+        (Some(goal), Some(applied)) if applied >= goal => Step::Done { lsn: applied },
+        (goal, at) => Step::Behind {
+            at,
+            goal,
+            trouble: target.last_error.clone(),
         },
     })
 }

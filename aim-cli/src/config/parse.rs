@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, ValueDeserializer};
 
-use super::raw::{RawLog, RawMirror, RawVolume};
+use super::raw::{RawLog, RawMirror, RawTarget, RawVolume};
 use super::{fields, spelling};
 use crate::failure::Problem;
 
@@ -52,36 +52,52 @@ impl<'a> Reader<'a> {
                 "state_dir" => tables.state_dir = self.value(value, "state_dir"),
                 "log" => tables.log = self.table(value, "[log]").unwrap_or_default(),
                 "volume" => self.volumes(value, tables),
-                "mirror" => tables.mirrors = self.named(value, "mirror"),
+                "mirror" => self.mirrors(value, tables),
                 _ => self.unknown(&key, "the top of the file", &TOP),
             }
         }
     }
 
-    /// `[volume.NAME]` tables, with the tables of their targets.
-    fn volumes(&mut self, mut value: Spanned<DeValue<'a>>, tables: &mut Tables) {
+    /// Takes the tables of targets out of `[kind.NAME]` tables.
+    fn targets(
+        &mut self,
+        value: &mut Spanned<DeValue<'a>>,
+        kind: &str,
+    ) -> BTreeMap<String, BTreeMap<String, RawTarget>> {
         let mut targets = BTreeMap::new();
-        if let DeValue::Table(volumes) = value.get_mut() {
-            for (name, volume) in volumes.iter_mut() {
-                let DeValue::Table(volume) = volume.get_mut() else {
-                    continue;
-                };
-                let key = volume
-                    .keys()
-                    .find(|key| key.get_ref() == "targets")
-                    .cloned();
-                if let Some(found) = key.and_then(|key| volume.remove(&key)) {
-                    let name = name.get_ref().to_string();
-                    let kind = format!("volume.{name}.targets");
-                    targets.insert(name, self.named(found, &kind));
-                }
+        let DeValue::Table(tables) = value.get_mut() else {
+            return targets;
+        };
+        for (name, table) in tables.iter_mut() {
+            let DeValue::Table(table) = table.get_mut() else {
+                continue;
+            };
+            let mut keys = table.keys();
+            let key = keys.find(|key| key.get_ref() == "targets").cloned();
+            if let Some(found) = key.and_then(|key| table.remove(&key)) {
+                let name = name.get_ref().to_string();
+                let kind = format!("{kind}.{name}.targets");
+                targets.insert(name, self.named(found, &kind));
             }
         }
+        targets
+    }
+
+    /// `[volume.NAME]` tables, with the tables of their targets.
+    fn volumes(&mut self, mut value: Spanned<DeValue<'a>>, tables: &mut Tables) {
+        let mut targets = self.targets(&mut value, "volume");
         tables.volumes = self.named(value, "volume");
-        for (name, targets) in targets {
-            if let Some(volume) = tables.volumes.get_mut(&name) {
-                volume.targets = Some(targets);
-            }
+        for (name, volume) in &mut tables.volumes {
+            volume.targets = targets.remove(name);
+        }
+    }
+
+    /// `[mirror.NAME]` tables, likewise.
+    fn mirrors(&mut self, mut value: Spanned<DeValue<'a>>, tables: &mut Tables) {
+        let mut targets = self.targets(&mut value, "mirror");
+        tables.mirrors = self.named(value, "mirror");
+        for (name, mirror) in &mut tables.mirrors {
+            mirror.targets = targets.remove(name);
         }
     }
 

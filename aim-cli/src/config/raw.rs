@@ -50,7 +50,8 @@ pub(super) struct RawVolume {
     pub(super) verify_every: Option<Span>,
 }
 
-/// `[volume.NAME.targets.NAME]`, or the keys of the only target in `[volume.NAME]`.
+/// `[volume.NAME.targets.NAME]` or `[mirror.NAME.targets.NAME]`, or the keys of the only target in
+/// `[volume.NAME]` or `[mirror.NAME]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTarget {
@@ -96,4 +97,38 @@ impl RawTarget {
 pub(super) struct RawMirror {
     pub(super) device: Option<PathBuf>,
     pub(super) directory: Option<PathBuf>,
+    pub(super) target: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) key_passphrase_file: Option<PathBuf>,
+    pub(super) agent_socket: Option<PathBuf>,
+    pub(super) known_hosts: Option<PathBuf>,
+    pub(super) ssh_program: Option<PathBuf>,
+    pub(super) ssh_config: Option<PathBuf>,
+    pub(super) channels: Option<u16>,
+    pub(super) compression: Option<RawCompression>,
+    pub(super) bandwidth: Option<RawBandwidth>,
+    pub(super) max_lag_bytes: Option<Size>,
+    pub(super) max_lag_time: Option<Span>,
+    pub(super) targets: Option<BTreeMap<String, RawTarget>>,
 }
+
+/// The keys of the only target in the table of a volume or a mirror.
+macro_rules! only_target {
+    ($raw:ident) => {
+        RawTarget {
+            url: $raw.target,
+            key: $raw.key,
+            key_passphrase_file: $raw.key_passphrase_file,
+            agent_socket: $raw.agent_socket,
+            known_hosts: $raw.known_hosts,
+            ssh_program: $raw.ssh_program,
+            ssh_config: $raw.ssh_config,
+            channels: $raw.channels,
+            compression: $raw.compression,
+            bandwidth: $raw.bandwidth,
+            max_lag_bytes: $raw.max_lag_bytes,
+            max_lag_time: $raw.max_lag_time,
+        }
+    };
+}
+pub(super) use only_target;

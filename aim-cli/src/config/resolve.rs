@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::apart;
 use super::parse::Tables;
 use super::quantity::{Size, Span};
-use super::raw::{RawMirror, RawTarget, RawVolume};
+use super::raw::RawTarget;
+use super::raw::{RawMirror, RawVolume, only_target};
 use super::target::Target;
 use super::typed::{Config, MirrorConfig, VolumeConfig};
 use crate::failure::Problem;
@@ -92,20 +93,7 @@ pub(super) struct Check<'a> {
 impl Check<'_> {
     fn volume(&mut self, name: String, raw: RawVolume, state_dir: &Path) -> VolumeConfig {
         self.name(&name);
-        let only = RawTarget {
-            url: raw.target,
-            key: raw.key,
-            key_passphrase_file: raw.key_passphrase_file,
-            agent_socket: raw.agent_socket,
-            known_hosts: raw.known_hosts,
-            ssh_program: raw.ssh_program,
-            ssh_config: raw.ssh_config,
-            channels: raw.channels,
-            compression: raw.compression,
-            bandwidth: raw.bandwidth,
-            max_lag_bytes: raw.max_lag_bytes,
-            max_lag_time: raw.max_lag_time,
-        };
+        let only = only_target!(raw);
         let targets = self.targets(only, raw.targets);
         let seal_after = raw.seal_after.unwrap_or(Span(Duration::from_secs(1)));
         let mut size = |key: &str, given: Option<Size>, default: u64, range| {
@@ -152,8 +140,15 @@ impl Check<'_> {
 
     fn mirror(&mut self, name: String, raw: RawMirror) -> MirrorConfig {
         self.name(&name);
+        let only = only_target!(raw);
+        // most pass on nothing
+        let targets = match raw.targets.is_none() && only.given().is_empty() {
+            true => Vec::new(),
+            false => self.targets(only, raw.targets),
+        };
         MirrorConfig {
             name,
+            targets,
             device: self.absolute("device", raw.device),
             directory: self.absolute("directory", raw.directory),
         }

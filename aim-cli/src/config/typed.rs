@@ -70,7 +70,8 @@ pub(crate) struct VolumeConfig {
     pub(crate) verify_every: Option<Duration>,
 }
 
-/// A place that a volume is shipped to: `[volume.NAME.targets.NAME]`.
+/// A place that a volume is shipped to: `[volume.NAME.targets.NAME]`, or that a mirror passes on to what it
+/// receives: `[mirror.NAME.targets.NAME]`.
 #[derive(Clone, Debug)]
 pub(crate) struct TargetConfig {
     /// `target` for the only one of the short form.
@@ -150,6 +151,8 @@ pub(crate) struct MirrorConfig {
     pub(crate) device: PathBuf,
     /// The directory that the source ships to.
     pub(crate) directory: PathBuf,
+    /// Where it passes on what it receives, in the order of their names; mostly nowhere.
+    pub(crate) targets: Vec<TargetConfig>,
 }
 
 /// What a NAME on the command line stands for.

@@ -1,6 +1,8 @@
-//! One running mirror: the disk, and the applier that writes it.
+//! One running mirror: the disk, the applier that writes it, and the shippers that pass on what it
+//! receives.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use aim_core::clock::{Clock, SystemClock};
 use aim_core::cursor::Position;
@@ -11,8 +13,12 @@ use aim_core::replay::Differences;
 use aim_core::spool::MirrorSpool;
 use aim_core::units::Lsn;
 use aim_remote::apply::{Applier, ApplyOptions, ApplyStatus};
+use aim_remote::relay::Relay;
+use aim_remote::ship::Retention;
 
 use super::report::{MirrorReport, State};
+use super::targets::{Targets, named};
+use super::volume::in_the_way;
 use crate::config::{MirrorConfig, Size};
 use crate::disk;
 use crate::exit::Exit;
@@ -25,6 +31,8 @@ pub(crate) struct Mirror {
     config: MirrorConfig,
     spool: MirrorSpool,
     applier: Applier,
+    /// What is passed on, and to whom.
+    relay: Option<(Arc<Relay>, Targets)>,
 }
 
 impl Mirror {
@@ -51,17 +59,31 @@ impl Mirror {
         disk::check_fits(spool.identity(), &device, &config.device)?;
         disk::check_paired(spool.identity(), &pairing, &device, &config.device)?;
         let device: Arc<dyn BlockDevice> = Arc::new(device);
-        let applier = Applier::start(spool.clone(), vec![device], ApplyOptions::default());
+        let passing = passing(config, &spool)?;
+        let (devices, options) = (vec![device], ApplyOptions::default());
+        let applier = match &passing {
+            Some((relay, _)) => Applier::start_relaying(relay, devices, options),
+            None => Applier::start(spool.clone(), devices, options),
+        };
         let applier = applier.map_err(|error| {
             Problem::new("can't start to apply")
                 .at(format!("[mirror.{name}]"))
                 .because(&error)
                 .exit(Exit::Failed)
         })?;
+        let relay = match passing {
+            Some((relay, retention)) => {
+                let owner = format!("mirror.{name}");
+                let targets = Targets::start(&owner, &config.targets, retention, None)?;
+                Some((relay, targets))
+            }
+            None => None,
+        };
         Ok(Self {
             config: config.clone(),
             spool,
             applier,
+            relay,
         })
     }
 
@@ -75,10 +97,23 @@ impl Mirror {
         &self.config.device
     }
 
+    /// Samples the latency of those to whom it passes on what it receives, and leaves those that are too
+    /// far behind; to be called several times a second.
+    pub(crate) fn sample(&self, now: Instant) {
+        if let Some((_, targets)) = &self.relay {
+            targets.sample(now, self.applier.status().received.lsn.get());
+        }
+    }
+
     /// How it is.
     pub(crate) fn report(&self) -> MirrorReport {
         let status = self.applier.status();
-        let trouble = trouble(&status);
+        let (mut targets, mut wanted) = (Vec::new(), None);
+        if let Some((relay, passed_on)) = &self.relay {
+            targets = passed_on.reports(Instant::now(), status.received.is_start());
+            wanted = Some(relay.wanted()).filter(|from| *from > Lsn(0));
+        }
+        let trouble = trouble(&status).or_else(|| in_the_way(&targets));
         let different = status.differences.bytes().get();
         MirrorReport {
             name: self.config.name.clone(),
@@ -97,6 +132,9 @@ impl Mirror {
             latency_seconds: self.latency(status.applied),
             rate_bytes_per_second: Some(status.bytes_per_second),
             rejected_files: Some(status.rejected_files),
+            waits_for_baseline: status.waits_for_baseline,
+            baseline_wanted_lsn: wanted.map(Lsn::get),
+            targets,
             last_error: trouble.or_else(|| difference_message(&status.differences)),
         }
     }
@@ -104,6 +142,9 @@ impl Mirror {
     /// Asks it to stop after the file that is being applied.
     pub(crate) fn request_stop(&self) {
         self.applier.request_stop();
+        if let Some((_, targets)) = &self.relay {
+            targets.request_stop();
+        }
     }
 
     /// Age of the oldest file that is not applied; `None` if it can't be read.
@@ -122,6 +163,21 @@ impl Mirror {
         let age = SystemClock.now().get().saturating_sub(created.get());
         Some(age as f64 / 1e9)
     }
+}
+
+/// What a mirror passes on, if it is to pass on anything.
+fn passing(
+    config: &MirrorConfig,
+    spool: &MirrorSpool,
+) -> Outcome<Option<(Arc<Relay>, Arc<Retention>)>> {
+    if config.targets.is_empty() {
+        return Ok(None);
+    }
+    let relay = Relay::open(spool.clone());
+    let relay = relay.map_err(|error| state::spool_failed(&error))?;
+    let retention = Retention::relay(&relay, named(&config.targets));
+    let retention = retention.map_err(|error| state::spool_failed(&error))?;
+    Ok(Some((relay, retention)))
 }
 
 fn open(config: &MirrorConfig) -> Outcome<MirrorSpool> {

@@ -8,6 +8,9 @@ use aim_remote::ship::ShipStatus;
 use super::request::{Different, SyncAsked, VerifyAsked};
 use super::volume::{Volume, lock};
 
+/// In whose name the operator wants a baseline: no target has such a number.
+const OPERATOR: u32 = u32::MAX;
+
 /// The differences of a target for which a resync was asked last, and what had been captured by
 /// then.
 #[derive(Debug, Default)]
@@ -47,16 +50,29 @@ impl Volume {
             self.capture.request_resync(&wanted);
         }
         let requested_bytes = match all {
-            true => {
-                let devices = self.spool.identity().devices.iter();
-                devices.map(|device| device.size.get()).sum()
-            }
+            true => self.bytes(),
             false => differing.iter().map(|range| range.len.get()).sum(),
         };
         Ok(SyncAsked {
             requested_bytes,
             is_known,
         })
+    }
+
+    /// Wants all of the volume to be put into the series.
+    pub(crate) fn baseline(&self) -> Result<SyncAsked, String> {
+        self.require_running()?;
+        let from = self.capture.status().captured.next();
+        self.capture.baselines().want(OPERATOR, from);
+        Ok(SyncAsked {
+            requested_bytes: self.bytes(),
+            is_known: true,
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        let devices = self.spool.identity().devices.iter();
+        devices.map(|device| device.size.get()).sum()
     }
 
     /// Wants all of the volume to be verified; `target`: for whose sake.

@@ -91,6 +91,8 @@ pub(crate) struct TargetReport {
     pub(crate) different_bytes: Option<u64>,
     /// Why nothing is kept for it any more.
     pub(crate) left_because: Option<String>,
+    /// Whether mirrors behind it wait for a baseline.
+    pub(crate) needed_behind: Option<bool>,
     pub(crate) last_error: Option<String>,
 }
 
@@ -209,7 +211,15 @@ pub(crate) struct MirrorReport {
     pub(crate) rate_bytes_per_second: Option<u64>,
     /// Files that were set aside since the start.
     pub(crate) rejected_files: Option<u64>,
+    /// Whether nothing is applied before a baseline comes.
+    #[serde(default)]
+    pub(crate) waits_for_baseline: bool,
+    /// Where a baseline has to begin that mirrors behind this one wait for.
+    pub(crate) baseline_wanted_lsn: Option<u64>,
     pub(crate) last_error: Option<String>,
+    /// Where what arrives is passed on to, in the order of their names.
+    #[serde(default)]
+    pub(crate) targets: Vec<TargetReport>,
 }
 
 impl State {
@@ -225,6 +235,16 @@ impl State {
             Self::Stopped => "stopped",
             Self::Failed => "failed",
         }
+    }
+}
+
+impl MirrorReport {
+    /// Whether it runs, nothing is known to differ, and whoever is behind it follows.
+    fn is_well(&self) -> bool {
+        self.state == State::Running
+            && self.different_bytes.unwrap_or(0) == 0
+            && !self.waits_for_baseline
+            && (self.targets.iter()).all(|target| target.standing == TargetStanding::Follows)
     }
 }
 
@@ -282,12 +302,8 @@ impl BaselineReport {
 impl Report {
     /// Whether everything runs, without trouble.
     pub(crate) fn is_well(&self) -> bool {
-        let volumes = self.volumes.iter();
-        let mirrors = self.mirrors.iter();
         self.daemon.running
-            && volumes.clone().all(VolumeReport::is_well)
-            && mirrors
-                .clone()
-                .all(|m| m.state == State::Running && m.different_bytes.unwrap_or(0) == 0)
+            && self.volumes.iter().all(VolumeReport::is_well)
+            && self.mirrors.iter().all(MirrorReport::is_well)
     }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Request {
         all: bool,
         target: Option<String>,
     },
+    /// Put all of a volume into the series: [`SyncAsked`].
+    Baseline { volume: String },
     /// Verify all of a volume: [`VerifyAsked`].
     Verify {
         volume: String,

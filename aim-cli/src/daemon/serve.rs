@@ -98,6 +98,7 @@ impl Service {
                 all,
                 target,
             } => json(self.volume(volume)?.sync(*all, target.as_deref())?),
+            Request::Baseline { volume } => json(self.volume(volume)?.baseline()?),
             Request::Verify { volume, target } => {
                 json(self.volume(volume)?.verify(target.as_deref())?)
             }
@@ -224,6 +225,9 @@ impl Service {
         let now = Instant::now();
         for volume in self.volumes() {
             volume.sample(now);
+        }
+        for mirror in self.mirrors() {
+            mirror.sample(now);
         }
     }
 

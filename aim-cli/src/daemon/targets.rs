@@ -1,30 +1,29 @@
-//! The targets of a running volume: a shipper each, and the files that they keep together.
+//! The targets of a running volume, or of a mirror that passes on what it receives: a shipper each, and
+//! the files that they keep together.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use aim_core::capture::Capture;
 use aim_core::clock::{Clock, SystemClock};
 use aim_core::cursor::Standing;
-use aim_core::spool::SourceSpool;
-use aim_remote::ship::{Retention, Rounds, ShipOptions, ShipStatus, Shipper, Target};
+use aim_remote::ship::{Retention, Rounds, ShipOptions, ShipStatus, Shipper, Target, TargetKind};
 use aim_remote::transport::Transport;
 
 use super::meter::Meter;
 use super::report::TargetReport;
 use super::volume::lock;
-use crate::config::{TargetConfig, VolumeConfig};
+use crate::config::TargetConfig;
 use crate::failure::{Outcome, Problem, one_line};
 use crate::far::{Line, line, told};
-use crate::state;
 
 /// How often it is looked whether a target is too far behind.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// The targets of a running volume.
+/// The targets of a running volume or mirror.
 #[derive(Debug)]
 pub(super) struct Targets {
-    volume: String,
+    /// Whose they are.
+    owner: String,
     retention: Arc<Retention>,
     lines: Vec<ToTarget>,
     /// What journal files may take.
@@ -39,28 +38,34 @@ struct ToTarget {
     latency: Mutex<Meter>,
 }
 
+/// The targets as those know them who keep files for them.
+pub(super) fn named(configs: &[TargetConfig]) -> Vec<Target> {
+    let named = configs.iter().map(|target| Target {
+        name: target.name.clone(),
+        kind: TargetKind::Mirror,
+        max_lag: target.max_lag,
+    });
+    named.collect()
+}
+
 impl Targets {
-    /// Starts shipping to all of them.
+    /// Starts shipping to all of them, in the order in which `retention` has them. Journal files may
+    /// take so much `room`.
     pub(super) fn start(
-        config: &VolumeConfig,
-        spool: &SourceSpool,
-        capture: &Capture,
+        owner: &str,
+        configs: &[TargetConfig],
+        retention: Arc<Retention>,
+        room: Option<u64>,
     ) -> Outcome<Self> {
-        let named = config.targets.iter().map(|target| Target {
-            name: target.name.clone(),
-            max_lag: target.max_lag,
-        });
-        let retention = Retention::open(spool.clone(), named.collect(), capture)
-            .map_err(|error| state::spool_failed(&error))?;
         let mut lines = Vec::new();
-        for (index, target) in config.targets.iter().enumerate() {
+        for (index, target) in configs.iter().enumerate() {
             let shipper = match line(target) {
                 Line::Local(transport) => ship(&retention, index, target, transport),
                 Line::Sftp(transport) => ship(&retention, index, target, transport),
             };
             let shipper = shipper.map_err(|error| {
                 Problem::new("can't start shipping")
-                    .at(format!("{}, {}", config.name, target.name))
+                    .at(format!("{owner}, {}", target.name))
                     .io(&error)
             })?;
             lines.push(ToTarget {
@@ -70,10 +75,10 @@ impl Targets {
             });
         }
         Ok(Self {
-            volume: config.name.clone(),
+            owner: owner.to_owned(),
             retention,
             lines,
-            room: config.journal_bytes,
+            room,
             checked: Mutex::default(),
         })
     }
@@ -90,11 +95,7 @@ impl Targets {
             *checked = Some(now);
             if let Err(error) = self.retention.check(SystemClock.now(), self.room) {
                 let error = one_line(&error);
-                tracing::warn!(
-                    volume = self.volume,
-                    error,
-                    "the journal can't be looked at"
-                );
+                tracing::warn!(of = self.owner, error, "the files can't be looked at");
             }
         }
     }
@@ -130,6 +131,7 @@ impl Targets {
                     rate_bytes_per_second: Some(shipping.bytes_per_second),
                     different_bytes: shipping.differences.map(|found| found.bytes().get()),
                     left_because: left,
+                    needed_behind: Some(standing.is_needed_behind),
                     last_error: trouble,
                 }
             })

@@ -17,6 +17,7 @@ use std::time::Instant;
 use aim_core::capture::{Capture, CaptureState, CaptureStatus};
 
 use aim_core::spool::SourceSpool;
+use aim_remote::ship::Retention;
 
 use aim_ublk::{Error as UblkError, RunningDevice, Stopper};
 
@@ -25,10 +26,11 @@ use super::repair::Repair;
 use super::report::{BaselineReport, State, TargetReport, VerifyReport, VolumeReport};
 use super::resync::ResyncMeter;
 use super::start;
-use super::targets::Targets;
+use super::targets::{Targets, named};
 use crate::config::VolumeConfig;
 use crate::exit::Exit;
 use crate::failure::{Outcome, Problem, one_line};
+use crate::state;
 
 /// A volume whose device is live.
 #[derive(Debug)]
@@ -90,7 +92,10 @@ impl Volume {
                 return Err(failure);
             }
         };
-        let targets = Targets::start(config, &spool, &capture)?;
+        let retention = Retention::open(spool.clone(), named(&config.targets), &capture)
+            .map_err(|error| state::spool_failed(&error))?;
+        let room = config.journal_bytes;
+        let targets = Targets::start(&config.name, &config.targets, retention, room)?;
         let (path, stopper) = (device.path().to_owned(), device.stopper());
         let outlives_its_process = device.outlives_its_process();
         let life = Arc::new(Mutex::new(Life::default()));
@@ -277,7 +282,7 @@ fn sum(targets: &[TargetReport], of: impl Fn(&TargetReport) -> Option<u64>) -> O
 }
 
 /// What is in the way of targets, with their names where there are several.
-fn in_the_way(targets: &[TargetReport]) -> Option<String> {
+pub(super) fn in_the_way(targets: &[TargetReport]) -> Option<String> {
     let of = |target: &TargetReport| {
         let error = match (&target.left_because, &target.last_error) {
             (Some(why), _) => format!("left behind: {why}"),

@@ -1,12 +1,13 @@
 //! A mirror: its disk and its directory.
 
 use aim_core::fs::HostDirectory;
-use aim_core::identity::MirrorIdentity;
+use aim_core::identity::{MirrorIdentity, VolumeIdentity};
 
 use super::disk;
 use super::finding::Section;
 use super::host::look;
-use crate::config::MirrorConfig;
+use super::target::{self, Way};
+use crate::config::{MirrorConfig, TargetConfig};
 use crate::host::DiskGraph;
 use crate::state;
 
@@ -18,6 +19,22 @@ pub(crate) fn examine(config: &MirrorConfig, graph: &DiskGraph) -> Section {
     let mut section = Section::new(format!("mirror.{}", config.name));
     disk::examine(&mut section, &config.device);
     directory(&mut section, config, graph);
+    section
+}
+
+/// Looks at one of those from here to whom a mirror passes on what it receives.
+pub(crate) fn examine_target(
+    mirror: &MirrorConfig,
+    target: &TargetConfig,
+    graph: &DiskGraph,
+) -> Section {
+    let about = format!("mirror.{}.targets.{}", mirror.name, target.name);
+    let mut section = Section::new(about);
+    // what is wrong with it is said of the mirror
+    let folder = HostDirectory::open(&mirror.directory).ok();
+    let identity = folder.and_then(|folder| state::load::<VolumeIdentity>(&*folder).ok());
+    let way = Way::of_mirror(mirror, target);
+    target::examine(&mut section, way, graph, identity.flatten().as_ref());
     section
 }
 

@@ -22,5 +22,5 @@ mod volume;
 
 pub(crate) use finding::{Finding, Section, Verdict};
 pub(crate) use host::examine as examine_host;
-pub(crate) use mirror::examine as examine_mirror;
+pub(crate) use mirror::{examine as examine_mirror, examine_target as examine_mirror_target};
 pub(crate) use volume::{examine as examine_volume, examine_target};

@@ -13,22 +13,57 @@ use super::folder::judge_room;
 use super::host::look;
 use super::probe::{self, Speed};
 use super::volume::{FILES_ENOUGH, FILES_LEAST};
-use crate::config::{Login, Size, Target, TargetConfig, VolumeConfig};
+use crate::config::{Login, MirrorConfig, Size, Target, TargetConfig, VolumeConfig};
 use crate::far::{FarDirectory, Line, explain, line};
 use crate::host::DiskGraph;
 
 /// Answers that the mirror host has to give until a sealed file is there: it is looked for,
 /// opened, compared, written, synced, renamed.
 const ROUND_TRIPS: u32 = 12;
+/// What a source seals a file at by default.
+const SEAL_BYTES: u64 = 16 << 20;
 
-/// A volume, and one of its targets.
+/// A volume, or a mirror that passes on what it receives, and one of its targets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way<'a> {
-    pub(super) volume: &'a VolumeConfig,
+    /// Name of the volume or mirror.
+    pub(super) name: &'a str,
+    pub(super) device: &'a Path,
+    /// How large files become.
+    pub(super) seal_bytes: u64,
+    /// How long a change may wait for others before it goes.
+    pub(super) seal_after: Duration,
+    /// Whether who is there is never asked what it holds.
+    pub(super) is_follower: bool,
     pub(super) target: &'a TargetConfig,
 }
 
-/// Looks at a target of a volume.
+impl<'a> Way<'a> {
+    pub(super) fn of_volume(volume: &'a VolumeConfig, target: &'a TargetConfig) -> Self {
+        Self {
+            name: &volume.name,
+            device: &volume.device,
+            seal_bytes: volume.seal_bytes,
+            seal_after: volume.seal_after,
+            is_follower: false,
+            target,
+        }
+    }
+
+    pub(super) fn of_mirror(mirror: &'a MirrorConfig, target: &'a TargetConfig) -> Self {
+        Self {
+            name: &mirror.name,
+            device: &mirror.device,
+            // as the source has it, if it has set nothing else
+            seal_bytes: SEAL_BYTES,
+            seal_after: Duration::ZERO,
+            is_follower: true,
+            target,
+        }
+    }
+}
+
+/// Looks at a target.
 pub(super) fn examine(
     section: &mut Section,
     way: Way<'_>,
@@ -59,7 +94,7 @@ fn local(
         folder.judge_durable(section, "target");
         room(section, way, folder.free_bytes);
     }
-    if disk::shares(graph, path, &way.volume.device) {
+    if disk::shares(graph, path, way.device) {
         section.warn(
             "target",
             "the mirror's directory is on the same disk as what is mirrored",
@@ -119,7 +154,7 @@ fn told(section: &mut Section, way: Way<'_>, survey: &Survey) {
 }
 
 fn room(section: &mut Section, way: Way<'_>, free: u64) {
-    let files = |count: u64| count * way.volume.seal_bytes;
+    let files = |count: u64| count * way.seal_bytes;
     let needed = (files(FILES_LEAST), files(FILES_ENOUGH));
     judge_room(section, "target_room", free, needed, "what arrives");
 }
@@ -161,8 +196,8 @@ fn judge_speed(
 /// Until a change is on the mirror: its file is sealed, and travels; small, or as large as it may
 /// become.
 fn latency(way: Way<'_>, round_trip: Duration, rate: f64) -> (Duration, Duration) {
-    let idle = way.volume.seal_after + round_trip * ROUND_TRIPS;
-    let full = way.volume.seal_bytes as f64 / rate.max(1.0);
+    let idle = way.seal_after + round_trip * ROUND_TRIPS;
+    let full = way.seal_bytes as f64 / rate.max(1.0);
     (idle, idle + Duration::from_secs_f64(full.min(1e9)))
 }
 
@@ -177,7 +212,7 @@ fn belongs(section: &mut Section, way: Way<'_>, identity: Option<&VolumeIdentity
     };
     match (identity, far) {
         (Some(ours), Some(theirs)) if ours.id == theirs.id => {
-            section.ok("pairing", "the directory is this volume's");
+            kind(section, way);
         }
         (_, Some(theirs)) => {
             let remedy = "give each volume a directory of its own on the mirror host";
@@ -185,11 +220,39 @@ fn belongs(section: &mut Section, way: Way<'_>, identity: Option<&VolumeIdentity
             section.problem("pairing", what, remedy);
         }
         (Some(_), None) => {
-            let remedy = format!("`aim init {}` again", way.volume.name);
+            let remedy = format!("`aim init {}` again", way.name);
             section.problem("pairing", "the directory has no volume.id", remedy);
         }
         (None, None) => {
             section.ok("pairing", "the directory is free for a new volume");
+        }
+    }
+}
+
+/// Whether the mirror there knows how it is shipped to.
+fn kind(section: &mut Section, way: Way<'_>) {
+    match (way.is_follower, FarDirectory::new(way.target).is_follower()) {
+        (_, Err(failure)) => {
+            section.failed("pairing", failure);
+        }
+        (expected, Ok(found)) if expected == found => {
+            section.ok("pairing", "the directory is this volume's");
+        }
+        (true, Ok(_)) => {
+            let remedy = format!("empty it, `aim init {}` here, and then there", way.name);
+            section.problem(
+                "pairing",
+                "the directory is of a mirror of the source",
+                remedy,
+            );
+        }
+        (false, Ok(_)) => {
+            let remedy = "only the relay ships to it; or empty it, and init anew";
+            section.problem(
+                "pairing",
+                "the directory is of a mirror behind a relay",
+                remedy,
+            );
         }
     }
 }

@@ -24,10 +24,7 @@ pub(crate) fn examine(config: &VolumeConfig, graph: &DiskGraph) -> Section {
     disk::examine(&mut section, &config.device);
     let identity = journal(&mut section, config, graph);
     if let [target] = &config.targets[..] {
-        let way = Way {
-            volume: config,
-            target,
-        };
+        let way = Way::of_volume(config, target);
         target::examine(&mut section, way, graph, identity.as_ref());
     }
     section
@@ -43,7 +40,7 @@ pub(crate) fn examine_target(
     let mut section = Section::new(about);
     // what is wrong with it is said of the volume
     let identity = load(volume).and_then(|loaded| loaded.ok().flatten());
-    let way = Way { volume, target };
+    let way = Way::of_volume(volume, target);
     target::examine(&mut section, way, graph, identity.as_ref());
     section
 }

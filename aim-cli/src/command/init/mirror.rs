@@ -11,12 +11,14 @@ use aim_core::identity::{MirrorIdentity, VolumeIdentity};
 use aim_core::spool::MirrorSpool;
 use aim_core::units::MirrorId;
 
+use super::deliver::to_follower;
 use super::report::{Report, Status};
 use crate::args::InitArgs;
 use crate::config::MirrorConfig;
 use crate::disk;
 use crate::exit::Exit;
 use crate::failure::{Outcome, Problem};
+use crate::far::FarDirectory;
 use crate::host::DeviceFacts;
 use crate::state;
 
@@ -39,9 +41,19 @@ pub(super) fn init(mirror: &MirrorConfig, args: &InitArgs) -> Outcome<Report> {
                 .exit(Exit::NotFound),
         );
     };
+    let all: Vec<_> = mirror.targets.iter().map(FarDirectory::new).collect();
     let status = match state::load::<MirrorIdentity>(&*directory)? {
         Some(pairing) => check_known(mirror, &volume, &pairing, &directory)?,
         None => pair(mirror, &volume, args.overwrite.as_deref(), &directory)?,
+    };
+    // last: what is done here does not wait for others
+    let mut delivered = false;
+    for far in &all {
+        delivered |= to_follower(&volume, far)?;
+    }
+    let status = match status {
+        Status::AlreadyInitialized if delivered => Status::Completed,
+        status => status,
     };
     let next = format!(
         "  directory  {}\n\

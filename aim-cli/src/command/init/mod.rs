@@ -2,6 +2,7 @@
 //!
 //! Both may be repeated: what is done is left as it is, what was interrupted is completed.
 
+mod deliver;
 mod mirror;
 mod report;
 mod source;

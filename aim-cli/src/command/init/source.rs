@@ -16,8 +16,8 @@ use aim_core::device::BlockDevice;
 use aim_core::fs::{Directory, HostDirectory};
 use aim_core::identity::VolumeIdentity;
 use aim_core::spool::SourceSpool;
-use aim_core::state_file::StateFile;
 
+use super::deliver::{foreign, to_mirror};
 use super::report::{Report, Status};
 use crate::args::InitArgs;
 use crate::config::VolumeConfig;
@@ -58,7 +58,7 @@ pub(super) fn init(volume: &VolumeConfig, args: &InitArgs) -> Outcome<Report> {
     };
     let mut delivered = false;
     for far in &all {
-        delivered |= deliver(&identity, far)?;
+        delivered |= to_mirror(&identity, far)?;
     }
     let status = match made {
         Made::Volume => Status::Initialized,
@@ -129,7 +129,7 @@ fn create(
     disk::refuse_used(&facts)?;
     for far in all {
         if let Some(other) = far.volume()? {
-            return Err(foreign_target(far, &other));
+            return Err(foreign(far, &other));
         }
     }
     let device = disk::open_exclusive(&volume.device)?;
@@ -193,23 +193,4 @@ fn new_journal(path: &Path) -> Outcome<Arc<dyn Directory>> {
 fn places(all: &[FarDirectory<'_>]) -> String {
     let places: Vec<String> = all.iter().map(FarDirectory::place).collect();
     places.join(", ")
-}
-
-/// Brings the identity to a target; whether that had to be done.
-fn deliver(identity: &VolumeIdentity, far: &FarDirectory<'_>) -> Outcome<bool> {
-    match far.volume()? {
-        Some(found) if found == *identity => Ok(false),
-        Some(other) => Err(foreign_target(far, &other)),
-        None => {
-            far.put(VolumeIdentity::NAME, identity.encode())?;
-            Ok(true)
-        }
-    }
-}
-
-fn foreign_target(far: &FarDirectory<'_>, other: &VolumeIdentity) -> crate::failure::Failure {
-    Problem::new(format!("the target belongs to volume {}", other.id))
-        .at(far.place())
-        .hint("give each volume a directory of its own on the mirror host")
-        .exit(Exit::Gap)
 }

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use aim_core::capture::ExtentMap;
-use aim_core::cursor::{MirrorCursor, Position, SealedCursor, TargetRecord, TargetsCursor};
+use aim_core::cursor::{
+    MirrorCursor, Position, RelayCursor, SealedCursor, TargetRecord, TargetsCursor,
+};
 use aim_core::fs::{Directory, HostDirectory};
-use aim_core::identity::{MirrorIdentity, VolumeIdentity};
+use aim_core::identity::{FollowerIdentity, MirrorIdentity, VolumeIdentity};
 use aim_core::replay::Differences;
 use aim_core::state_file::StateFile;
 use aim_core::units::VolumeId;
@@ -42,12 +44,7 @@ fn read_volume(config: &VolumeConfig, report: &mut VolumeReport) -> Result<(), S
     let sealed = plain(state::load::<SealedCursor>(&*journal))?;
     report.sealed_lsn = Some(sealed.map_or(0, |cursor| cursor.sealed.lsn.get()));
     report.waiting_bytes = Some(bytes_in(&config.journal.join("outgoing")));
-    let noted = plain(state::load::<TargetsCursor>(&*journal))?;
-    for target in &config.targets {
-        let noted = noted.as_ref().map(|noted| &noted.targets);
-        let record = noted.and_then(|noted| noted.iter().find(|record| record.name == target.name));
-        report.targets.push(read_target(target, record));
-    }
+    report.targets = read_targets(&config.targets, &*journal)?;
     let all = |of: fn(&TargetReport) -> Option<u64>| {
         let all: Option<Vec<u64>> = report.targets.iter().map(of).collect();
         all.unwrap_or_default()
@@ -68,6 +65,20 @@ fn read_volume(config: &VolumeConfig, report: &mut VolumeReport) -> Result<(), S
         return Err(error);
     }
     read_map(config, &*journal, &volume, report)
+}
+
+/// What was noted of targets in the folder of a volume or a mirror.
+fn read_targets(
+    configs: &[TargetConfig],
+    folder: &dyn Directory,
+) -> Result<Vec<TargetReport>, String> {
+    let noted = plain(state::load::<TargetsCursor>(folder))?;
+    let noted = noted.map(|noted| noted.targets).unwrap_or_default();
+    let record = |name: &str| noted.iter().find(|record| record.name == name);
+    let reports = configs
+        .iter()
+        .map(|target| read_target(target, record(&target.name)));
+    Ok(reports.collect())
 }
 
 /// What was noted of a target, and what its directory says, if that is on this host.
@@ -143,6 +154,13 @@ fn read_mirror(config: &MirrorConfig, report: &mut MirrorReport) -> Result<(), S
     report.open_group_lsn = received
         .filter(Position::is_in_group)
         .map(|received| received.open_group.get());
+    let follower = plain(state::load::<FollowerIdentity>(&*directory))?;
+    report.waits_for_baseline =
+        follower.is_some() && received.is_none_or(|received| received.is_start());
+    let relay = plain(state::load::<RelayCursor>(&*directory))?;
+    let wanted = relay.map(|relay| relay.wanted.get());
+    report.baseline_wanted_lsn = wanted.filter(|from| *from > 0);
+    report.targets = read_targets(&config.targets, &*directory)?;
     let found = plain(state::load::<Differences>(&*directory))?;
     let found = found.unwrap_or_else(|| Differences::new(VolumeId::default()));
     report.different_bytes = Some(found.bytes().get());

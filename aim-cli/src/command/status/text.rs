@@ -60,7 +60,8 @@ fn render_volume(volume: &VolumeReport, text: &mut String) {
     // the only one is told above, unless there is more to say
     let is_only = volume.targets.len() == 1;
     for target in &volume.targets {
-        if !is_only || target.standing != TargetStanding::Follows {
+        let is_well = target.standing == TargetStanding::Follows;
+        if !is_only || !is_well || target.needed_behind == Some(true) {
             render_target(target, text);
         }
     }
@@ -92,6 +93,8 @@ fn render_volume(volume: &VolumeReport, text: &mut String) {
     }
 }
 
+const NEEDED_BEHIND: &str = "a mirror behind it waits for all of the disk (a baseline)";
+
 fn render_target(target: &TargetReport, text: &mut String) {
     let (name, standing) = (&target.name, target.standing.word());
     let _ = writeln!(text, "  target {name}: {standing}, {}", target.place);
@@ -105,8 +108,10 @@ fn render_target(target: &TargetReport, text: &mut String) {
     ];
     let _ = writeln!(text, "    {}", listed(&values));
     let different = target.different_bytes.filter(|bytes| *bytes > 0);
+    let behind = target.needed_behind == Some(true);
     for (name, said) in [
         ("LEFT BEHIND", target.left_because.clone()),
+        ("BEHIND IT", behind.then(|| NEEDED_BEHIND.to_owned())),
         ("DIFFERENT", different.map(|bytes| Size(bytes).to_string())),
         ("last error", target.last_error.clone()),
     ] {
@@ -180,6 +185,16 @@ fn render_mirror(mirror: &MirrorReport, text: &mut String) {
     let different = mirror.different_bytes.filter(|bytes| *bytes > 0);
     let different = different.map(|bytes| Size(bytes).to_string());
     note(text, "different", different.as_deref());
+    let waits =
+        "nobody asks what this disk holds: nothing is applied before all of it comes (a baseline)";
+    note(text, "WAITS", mirror.waits_for_baseline.then_some(waits));
+    let wanted = mirror.baseline_wanted_lsn.map(|lsn| {
+        format!("from LSN {lsn} on, for mirrors behind this one: the source is asked for it")
+    });
+    note(text, "baseline", wanted.as_deref());
+    for target in &mirror.targets {
+        render_target(target, text);
+    }
     note(text, "last error", mirror.last_error.as_deref());
 }
 
