@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::folder::{load_optional, load_required, remove_up_to, require_absent, store, subfolder};
 use super::{Listing, SpoolError};
-use crate::cursor::{MirrorCursorFile, Position};
+use crate::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use crate::failpoint::{Failpoint, reach};
 use crate::fs::Directory;
 use crate::identity::{FollowerIdentity, MirrorIdentity, VolumeIdentity};
+use crate::state_file::StateFile;
 
 /// The folder of a volume on its mirror host.
 ///
@@ -119,13 +120,20 @@ impl MirrorSpool {
         load_optional(&*self.root)
     }
 
-    /// Pairs the mirror with devices; durable when this returns.
+    /// Pairs the mirror with devices; durable when this returns. What they hold is not known: how far
+    /// others were that it was paired with before is forgotten.
     ///
     /// # Errors
     ///
     /// [`SpoolError::AlreadyInitialized`] if it is paired: remove `mirror.id` to pair it anew.
     pub fn pair(&self, pairing: &MirrorIdentity) -> Result<(), SpoolError> {
         require_absent::<MirrorIdentity>(&*self.root)?;
+        let removed = match self.root.remove(MirrorCursor::NAME) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.and_then(|()| self.root.sync()),
+        };
+        let path = self.root.path().join(MirrorCursor::NAME);
+        removed.map_err(SpoolError::io(path))?;
         store(&*self.root, pairing)
     }
 

@@ -6,8 +6,9 @@ use super::*;
 use crate::cursor::Position;
 use crate::fs::Directory;
 use crate::fs::HostDirectory;
-use crate::identity::{MirrorIdentity, VolumeIdentity};
+use crate::identity::{FollowerIdentity, MirrorIdentity, VolumeIdentity};
 use crate::journal::FileName;
+use crate::state_file::StateFile;
 use crate::units::{ByteLen, Epoch, FileNumber, Lsn, MirrorId};
 
 fn identity() -> VolumeIdentity {
@@ -145,4 +146,40 @@ fn pairing_happens_once() {
     let again = spool.pair(&pairing);
     assert!(matches!(again, Err(SpoolError::AlreadyInitialized { .. })));
     assert!(spool.cursor().unwrap().get().is_settled());
+}
+
+/// Another disk holds nothing of what the one before did.
+#[test]
+fn who_is_paired_anew_begins_at_the_start() {
+    let temp = tempfile::tempdir().unwrap();
+    let identity = identity();
+    let spool = MirrorSpool::create(root(&temp), &identity).unwrap();
+    let pairing = MirrorIdentity {
+        id: MirrorId::generate(),
+        volume: identity.id,
+        devices: vec![Default::default()],
+    };
+    spool.pair(&pairing).unwrap();
+    let cursor = spool.cursor().unwrap();
+    let moved = cursor.update(|cursor| cursor.received = position(3));
+    moved.unwrap();
+    spool.root().remove(MirrorIdentity::NAME).unwrap();
+    spool.pair(&pairing).unwrap();
+    assert!(spool.cursor().unwrap().get().received.is_start());
+}
+
+#[test]
+fn a_follower_is_one_before_it_has_a_volume() {
+    let temp = tempfile::tempdir().unwrap();
+    let identity = identity();
+    let spool = MirrorSpool::create_follower(root(&temp), &identity).unwrap();
+    assert!(spool.is_follower().unwrap());
+    let again = MirrorSpool::create_follower(root(&temp), &identity);
+    assert!(matches!(again, Err(SpoolError::AlreadyInitialized { .. })));
+    let other = tempfile::tempdir().unwrap();
+    let spool = MirrorSpool::create(root(&other), &identity).unwrap();
+    assert!(!spool.is_follower().unwrap());
+    let volume = VolumeIdentity::generate(ByteLen(4096), 512).id;
+    FollowerIdentity { volume }.store(&**spool.root()).unwrap();
+    assert!(spool.is_follower().is_err(), "of another volume");
 }
