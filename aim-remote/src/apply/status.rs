@@ -119,6 +119,7 @@ impl Shared {
 
     pub(super) fn snapshot(&self, cursor: &MirrorCursorFile, is_follower: bool) -> ApplyStatus {
         let cursor: MirrorCursor = cursor.get();
+        let waits_for_baseline = is_follower && cursor.received.is_start();
         let mut inner = self.lock();
         let applied_bytes = inner.applied_bytes;
         ApplyStatus {
@@ -128,8 +129,8 @@ impl Shared {
             applied_time: cursor.applied_time,
             waiting_files: inner.waiting_files,
             waiting_bytes: inner.waiting_bytes,
-            missing: inner.missing,
-            waits_for_baseline: is_follower && cursor.received.is_start(),
+            missing: inner.missing.filter(|_| !waits_for_baseline),
+            waits_for_baseline,
             open_group: inner.open_group,
             group_files: inner.group_files,
             differences: (inner.differences.clone())

@@ -44,6 +44,10 @@ impl Retention {
         let sealed = journal.sealed;
         let is_proven = proves_receipt(&*self.spool, sealed, &journal.listing, cursor)?;
         let is_at_start = cursor.received.is_start();
+        if is_at_start && self.has_followers() {
+            // whatever lies there, it begins with a baseline
+            return Ok(Connection::Gap);
+        }
         let needed = cursor.received.file.next();
         let next = self.name(needed);
         if journal.listing.files.iter().any(|file| file.name == next) {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use aim_core::capture::Initial;
 use aim_core::clock::{Clock, SystemClock};
-use aim_core::cursor::Standing;
+use aim_core::cursor::{Standing, TargetsCursor};
 use aim_core::device::{BlockDevice, FileDevice};
 use aim_core::fs::HostDirectory;
 use aim_core::identity::MirrorIdentity;
 use aim_core::spool::MirrorSpool;
+use aim_core::state_file::StateFile;
 use aim_core::units::{ByteOffset, Lsn, MirrorId};
 use aim_remote::apply::Applier;
 use aim_remote::relay::Relay;
@@ -250,4 +251,28 @@ fn who_is_left_or_comes_later_is_brought_up_by_a_baseline() {
         relay,
         vec![("third", third), ("fourth", fourth)],
     );
+}
+
+/// What a relay has forgotten of a mirror behind it, it does not assume.
+#[test]
+fn who_is_not_known_any_more_takes_up_the_series_anew() {
+    let site = Site::new(Initial::Identical);
+    site.add_mirror("relay", &blank());
+    site.add_follower("third", &random(9));
+    let source = site.start(&[("relay", NO_LIMIT)]);
+    let shipper = site.ship(&source, "relay");
+    let relay = RelayHost::start(&site, "relay", &[("third", NO_LIMIT)]);
+    let third = site.apply("third");
+    wait_until("it to be brought up", || {
+        relay.standing(0) == Standing::Follows
+    });
+    relay.stop();
+    shipper.stop();
+    std::fs::remove_file(site.path("relay").join(TargetsCursor::NAME)).unwrap();
+    let relay = RelayHost::start(&site, "relay", &[("third", NO_LIMIT)]);
+    wait_until("a baseline to be asked for", || {
+        relay.relay.wanted() > Lsn(0)
+    });
+    let _shipper = site.ship(&source, "relay");
+    finish(&site, source, relay, vec![("third", third)]);
 }

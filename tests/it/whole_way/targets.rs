@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aim_core::capture::{
     Capture, CaptureConfig, ExtentMap, Initial, MirroredDevice, SealPolicy, SourceDisk,
-    StagingConfig,
+    StagingConfig, Wanted,
 };
 use aim_core::clock::{Clock, SystemClock};
 use aim_core::cursor::Standing;
@@ -81,6 +81,14 @@ impl Site {
     }
 
     pub(super) fn start(&self, targets: &[(&'static str, MaxLag)]) -> Source {
+        self.start_with(targets, |_| TargetKind::Mirror)
+    }
+
+    fn start_with(
+        &self,
+        targets: &[(&'static str, MaxLag)],
+        kind: impl Fn(&str) -> TargetKind,
+    ) -> Source {
         let config = CaptureConfig {
             seal: SealPolicy {
                 bytes: ByteLen(256 << 10),
@@ -94,7 +102,7 @@ impl Site {
         let capture = Capture::start(&config, self.spool(), disks, SystemClock).unwrap();
         let named = targets.iter().map(|(name, max_lag)| Target {
             name: (*name).to_owned(),
-            kind: TargetKind::Mirror,
+            kind: kind(name),
             max_lag: *max_lag,
         });
         let retention = Retention::open(self.spool(), named.collect(), &capture).unwrap();
@@ -530,4 +538,45 @@ fn a_mirror_in_the_place_of_another_gets_all_of_the_disk() {
     });
     write_at_random(&source.mirrored, 14, 10);
     site.finish(source, vec![("one", one, applier)]);
+}
+
+/// A mirror stands in for what is read out of a store: it says how far it is, and answers nothing.
+#[test]
+fn nothing_is_left_out_for_a_place_that_cant_be_asked() {
+    let site = Site::new(Initial::Unknown);
+    let content = random(21);
+    std::fs::write(site.path("source.img"), &content).unwrap();
+    site.add_mirror("one", &content);
+    site.add_mirror("store", &random(22));
+    let targets = ["one", "store"].map(|name| (name, NO_LIMIT));
+    let source = site.start_with(&targets, |name| match name {
+        "store" => TargetKind::Store,
+        _ => TargetKind::Mirror,
+    });
+    assert_eq!(source.standing("store"), Standing::New);
+    let (one, one_applier) = (site.ship(&source, "one"), site.apply("one"));
+    let (store, store_applier) = (site.ship(&source, "store"), site.apply("store"));
+    wait_until("a baseline", || source.standing("store") == Standing::Joins);
+    wait_until("it to have it", || {
+        source.standing("store") == Standing::Follows
+    });
+    wait_until("the copy", || {
+        source.mirrored.capture().status().resync.is_none()
+    });
+    let captured = source.mirrored.capture().status().captured;
+    wait_until("one to have all", || one.status().applied.lsn >= captured);
+    let sent = one.status().sent_bytes;
+    // all of it is the same on the mirror that could be asked
+    source.mirrored.capture().request_resync(&[Wanted::All]);
+    let status = || source.mirrored.capture().status();
+    wait_until("the other copy", || {
+        status().captured > captured && status().resync.is_none()
+    });
+    let captured = status().captured;
+    wait_until("one to have it", || one.status().applied.lsn >= captured);
+    assert!(one.status().sent_bytes - sent > SIZE);
+    site.finish(
+        source,
+        vec![("one", one, one_applier), ("store", store, store_applier)],
+    );
 }
