@@ -96,3 +96,46 @@ impl Check<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config;
+
+    const MIRROR: &str = "[mirror.data]\ndevice = \"/dev/vdb\"\ndirectory = \"/srv/aim/data\"\n";
+
+    #[test]
+    fn a_mirror_passes_on_to_nobody_or_to_targets_like_those_of_a_volume() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("aim.toml");
+        let load = |more: &str| {
+            std::fs::write(&path, format!("{MIRROR}{more}")).unwrap();
+            config::load(&path)
+        };
+        let places = |more: &str| {
+            let config = load(more).unwrap();
+            let targets = config.mirrors["data"].targets.iter();
+            let shown = targets.map(|target| format!("{} {}", target.name, target.target));
+            shown.collect::<Vec<_>>()
+        };
+        assert!(places("").is_empty());
+        assert_eq!(places("target = \"/srv/third\"\n"), ["target /srv/third"]);
+        let two = "[mirror.data.targets.b]\nurl = \"/srv/b\"\nmax_lag_bytes = \"1GiB\"\n\
+                   [mirror.data.targets.a]\nurl = \"/srv/a\"\n";
+        assert_eq!(places(two), ["a /srv/a", "b /srv/b"]);
+        for (wrong, expected) in [
+            ("max_lag_time = \"1h\"\n", "`target` is missing"),
+            (
+                "[mirror.data.targets.a]\nurll = \"/srv/a\"\n",
+                "did you mean `url`",
+            ),
+            (
+                "target = \"/srv/b\"\n[mirror.data.targets.a]\nurl = \"/srv/a\"\n",
+                "say it in [mirror.data.targets.NAME]",
+            ),
+        ] {
+            let failure = load(wrong).unwrap_err();
+            let shown = format!("{failure:?}");
+            assert!(shown.contains(expected), "{expected}: {shown}");
+        }
+    }
+}

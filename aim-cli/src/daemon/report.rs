@@ -244,7 +244,10 @@ impl MirrorReport {
         self.state == State::Running
             && self.different_bytes.unwrap_or(0) == 0
             && !self.waits_for_baseline
-            && (self.targets.iter()).all(|target| target.standing == TargetStanding::Follows)
+            && (self.targets.iter()).all(|target| {
+                target.standing == TargetStanding::Follows
+                    && target.different_bytes.unwrap_or(0) == 0
+            })
     }
 }
 

@@ -11,6 +11,7 @@ mod help;
 mod init;
 mod journal;
 mod program;
+mod relay;
 mod run;
 mod series;
 mod upgrade;

@@ -17,12 +17,19 @@ pub(crate) struct Host {
 impl Host {
     /// Pairs a mirror with a disk, as `aim init` on both hosts does.
     pub(crate) fn new(series: &Series) -> Self {
+        let host = Self::bare();
+        series.store_identity(&host.path("mirror"));
+        host.aim(&["init", "data"]).exits(0);
+        host
+    }
+
+    /// A mirror to whose directory no volume was brought yet.
+    pub(crate) fn bare() -> Self {
         let host = Self {
             folder: tempfile::tempdir().unwrap(),
         };
         let directory = host.path("mirror");
         std::fs::create_dir(&directory).unwrap();
-        series.store_identity(&directory);
         std::fs::write(host.path("disk.img"), vec![0; SIZE as usize]).unwrap();
         let config = format!(
             "run_dir = \"{}\"\n[mirror.data]\ndevice = \"{}\"\ndirectory = \"{}\"\n",
@@ -31,7 +38,6 @@ impl Host {
             directory.display()
         );
         std::fs::write(host.path("aim.toml"), config).unwrap();
-        host.aim(&["init", "data"]).exits(0);
         host
     }
 
@@ -61,7 +67,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    fn start(host: &Host) -> Self {
+    pub(crate) fn start(host: &Host) -> Self {
         Self::start_file(host, Path::new(env!("CARGO_BIN_EXE_aim")))
     }
 

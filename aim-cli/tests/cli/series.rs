@@ -111,6 +111,25 @@ impl Series {
         self.seal(&volume, "more", &[mark(six, verify, 0, 3)]);
     }
 
+    /// Adds a file that is a baseline: all blocks are written with fives.
+    pub(crate) fn add_baseline(&mut self) {
+        let volume = self.volume.clone();
+        let begin = self.end.lsn.next();
+        let mark = |lsn, kind| Record {
+            kind,
+            len: ByteLen(0),
+            payload: &[],
+            ..write(lsn, 0, &[0; 512])
+        };
+        let all = vec![5; SIZE as usize];
+        let records = [
+            mark(begin, Kind::BaselineBegin),
+            write(begin.next(), 0, &all),
+            mark(begin.next().next(), Kind::BaselineEnd { begin }),
+        ];
+        self.seal(&volume, "more", &records);
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
