@@ -44,6 +44,9 @@ fn until(host: &Host, is_there: impl Fn(&Value) -> bool) -> Value {
 fn a_third_waits_for_a_baseline_and_follows_from_there_on() {
     let mut series = Series::new();
     let (relay, third) = (Host::new(&series), Host::bare());
+    let disk = third.path("disk.img");
+    let blocks = std::fs::metadata(&disk).unwrap().len();
+    std::fs::write(&disk, vec![7; blocks as usize]).unwrap();
     pass_on(&relay, &third);
     third.aim(&["init", "data"]).exits(10);
     assert_eq!(init(&relay).exits(0).json()["status"], "completed");
@@ -67,13 +70,13 @@ fn a_third_waits_for_a_baseline_and_follows_from_there_on() {
         .prints("target third: joins");
     assert_eq!(mirror(&third)["waits_for_baseline"], true);
     series.assert_applied(&relay.path("disk.img"));
-    let blank = std::fs::read(third.path("disk.img")).unwrap();
-    assert!(blank.iter().all(|byte| *byte == 0));
+    let before = std::fs::read(third.path("disk.img")).unwrap();
+    assert!(before.iter().all(|byte| *byte == 7));
 
     // what the source does then
     series.add_baseline();
     relay.bring(&series.files[3]);
-    until(&third, |mirror| mirror["applied_lsn"] == 12);
+    until(&third, |mirror| mirror["applied_lsn"] == 13);
     until(&relay, |mirror| {
         mirror["targets"][0]["standing"] == "follows"
     });
@@ -86,14 +89,15 @@ fn a_third_waits_for_a_baseline_and_follows_from_there_on() {
         "--timeout",
         "60s",
     ];
-    assert_eq!(relay.aim(&wait).exits(0).json()["applied_lsn"], 12);
+    assert_eq!(relay.aim(&wait).exits(0).json()["applied_lsn"], 13);
     let wait = ["wait", "data", "--target", "fourth"];
     relay.aim(&wait).exits(10).says("it has: third");
     let report = mirror(&relay);
     assert_eq!(report["baseline_wanted_lsn"], Value::Null, "{report}");
     for host in [&relay, &third] {
         let disk = std::fs::read(host.path("disk.img")).unwrap();
-        assert!(disk.iter().all(|byte| *byte == 5));
+        let (first, rest) = disk.split_at(512);
+        assert!(first.iter().all(|byte| *byte == 5) && rest.iter().all(|byte| *byte == 0));
         host.aim(&["status"]).exits(0);
     }
     let doctor = relay.aim(&["doctor", "data", "--json"]).json();

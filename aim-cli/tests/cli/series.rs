@@ -111,7 +111,7 @@ impl Series {
         self.seal(&volume, "more", &[mark(six, verify, 0, 3)]);
     }
 
-    /// Adds a file that is a baseline: all blocks are written with fives.
+    /// Adds a file that is a baseline: fives in the first block, and nothing in all others.
     pub(crate) fn add_baseline(&mut self) {
         let volume = self.volume.clone();
         let begin = self.end.lsn.next();
@@ -121,11 +121,16 @@ impl Series {
             payload: &[],
             ..write(lsn, 0, &[0; 512])
         };
-        let all = vec![5; SIZE as usize];
+        let [zeroes, fives, end] = [1, 2, 3].map(|more| Lsn(begin.get() + more));
+        let blank = Record {
+            len: ByteLen(SIZE),
+            ..mark(zeroes, Kind::WriteZeroes { unmap: true })
+        };
         let records = [
             mark(begin, Kind::BaselineBegin),
-            write(begin.next(), 0, &all),
-            mark(begin.next().next(), Kind::BaselineEnd { begin }),
+            blank,
+            write(fives, 0, &[5; 512]),
+            mark(end, Kind::BaselineEnd { begin }),
         ];
         self.seal(&volume, "more", &records);
     }

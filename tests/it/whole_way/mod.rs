@@ -3,4 +3,5 @@
 mod coordinators;
 mod property;
 mod relay;
+mod relay_steps;
 mod targets;
