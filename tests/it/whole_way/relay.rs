@@ -276,3 +276,71 @@ fn who_is_not_known_any_more_takes_up_the_series_anew() {
     let _shipper = site.ship(&source, "relay");
     finish(&site, source, relay, vec![("third", third)]);
 }
+
+#[test]
+fn a_relay_may_stand_behind_a_relay() {
+    let site = Site::new(Initial::Identical);
+    site.add_mirror("relay", &blank());
+    site.add_follower("third", &random(41));
+    site.add_follower("fourth", &random(42));
+    let source = site.start(&[("relay", NO_LIMIT)]);
+    let _shipper = site.ship(&source, "relay");
+    let relay = RelayHost::start(&site, "relay", &[("third", NO_LIMIT)]);
+    let third = RelayHost::start(&site, "third", &[]);
+    wait_until("the third to be brought up", || {
+        relay.standing(0) == Standing::Follows
+    });
+    write_at_random(&source.mirrored, 43, 20);
+    third.stop();
+    let third = RelayHost::start(&site, "third", &[("fourth", NO_LIMIT)]);
+    let fourth = site.apply("fourth");
+    wait_until("the fourth to be brought up", || {
+        third.standing(0) == Standing::Follows
+    });
+    write_at_random(&source.mirrored, 44, 20);
+    source.mirrored.stop().unwrap();
+    let sealed = site.spool().sealed().unwrap();
+    wait_until("the series to drain", || fourth.status().applied == sealed);
+    fourth.stop();
+    third.stop();
+    relay.stop();
+    for name in ["relay", "third", "fourth"] {
+        assert_same(&site.path("source.img"), &site.image(name));
+    }
+}
+
+#[test]
+fn where_the_room_gets_short_even_the_only_one_behind_a_relay_is_left() {
+    let site = Site::new(Initial::Identical);
+    site.add_mirror("relay", &blank());
+    site.add_follower("third", &random(51));
+    let source = site.start(&[("relay", NO_LIMIT)]);
+    let _shipper = site.ship(&source, "relay");
+    let relay = RelayHost::start(&site, "relay", &[("third", NO_LIMIT)]);
+    let third = site.apply("third");
+    wait_until("it to be brought up", || {
+        relay.standing(0) == Standing::Follows
+    });
+    third.stop();
+    std::fs::rename(site.path("third"), site.path("away")).unwrap();
+    write_at_random(&source.mirrored, 52, 40);
+    let at = captured(&source);
+    wait_until("the relay to have it", || {
+        relay.applier.status().applied.lsn >= at
+    });
+    let used = site.mirror("relay").incoming().unwrap().bytes();
+    let check = |room| {
+        let now = SystemClock.now();
+        relay.retention.check(now, Some(room)).unwrap();
+        relay.standing(0)
+    };
+    assert_eq!(check(used * 2), Standing::Follows);
+    assert_eq!(check(used), Standing::Left);
+    assert!(site.mirror("relay").incoming().unwrap().files.is_empty());
+    std::fs::rename(site.path("away"), site.path("third")).unwrap();
+    let third = site.apply("third");
+    wait_until("it to follow again", || {
+        relay.standing(0) == Standing::Follows
+    });
+    finish(&site, source, relay, vec![("third", third)]);
+}
