@@ -247,12 +247,13 @@ impl<T: Transport> Rounds<T> {
     async fn look(&mut self) -> Result<Seen, ShipError> {
         self.require_own_mirror().await?;
         let far = self.far_files().await?;
-        let cursor = self.far_cursor().await?;
+        // at once: most mirrors pass on nothing, and shall not be waited for longer
+        let (cursor, relay) = tokio::try_join!(self.far_cursor(), self.far_relay())?;
         self.look_for_differences(cursor.applied).await?;
         let said = Said {
             cursor,
             files: far,
-            relay: self.far_relay().await?,
+            relay,
         };
         let Course {
             waiting,
