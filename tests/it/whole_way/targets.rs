@@ -303,6 +303,53 @@ fn who_is_past_its_max_lag_is_left_and_brought_back_byte_for_byte() {
     );
 }
 
+/// One file in a round, so that it is behind for many rounds; the files are kept for another one.
+#[test]
+fn who_is_left_gets_what_is_here_and_follows_once_it_is_within_its_max_lag() {
+    let site = Site::new(Initial::Identical);
+    for name in ["one", "two"] {
+        site.add_mirror(name, &blank());
+    }
+    let source = site.start(&[("one", NO_LIMIT), ("two", LAG)]);
+    let mut rounds = site.rounds_in_place(&source, "two");
+    let two_applier = site.apply("two");
+    let mut round = || {
+        let io = FileIo::in_place();
+        run_blocking(|_| async { rounds.round(&io, Duration::ZERO).await }).unwrap()
+    };
+    write_at_random(&source.mirrored, 19, 3);
+    let captured = source.mirrored.capture().status().captured;
+    wait_until("it to have that", || {
+        round().unwrap();
+        two_applier.status().applied.lsn >= captured
+    });
+    write_at_random(&source.mirrored, 20, 100);
+    wait_until("it to be left", || {
+        source.check();
+        source.standing("two") == Standing::Left
+    });
+    let mut was_left = 0;
+    while source.standing("two") == Standing::Left {
+        round().unwrap();
+        let status = source.retention.status(1);
+        source.check();
+        let after = source.retention.status(1);
+        assert_eq!(after.standing, status.standing, "as the round has found it");
+        was_left += 1;
+        assert!(was_left < 10_000, "it does not get within its max_lag");
+    }
+    assert!(was_left > 2, "{was_left} rounds");
+    assert_eq!(source.standing("two"), Standing::Follows);
+    assert_eq!(source.retention.status(1).left_because, None);
+    assert!(!source.mirrored.capture().baselines().status().is_wanted);
+    let (one, one_applier) = (site.ship(&source, "one"), site.apply("one"));
+    let two = site.ship(&source, "two");
+    site.finish(
+        source,
+        vec![("one", one, one_applier), ("two", two, two_applier)],
+    );
+}
+
 /// Several packed files are on their way, on a line that never gets through with them.
 #[test]
 fn who_is_left_while_files_are_on_their_way_takes_up_the_series_at_a_packed_baseline() {
