@@ -61,7 +61,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    fn start(host: &Host) -> Self {
+    pub(crate) fn start(host: &Host) -> Self {
         Self::start_file(host, Path::new(env!("CARGO_BIN_EXE_aim")))
     }
 
