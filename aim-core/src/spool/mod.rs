@@ -20,6 +20,6 @@ mod source;
 mod tests;
 
 pub use error::SpoolError;
-pub use listing::{Listing, WaitingFile};
+pub use listing::{Listing, Names, Unfinished, WaitingFile};
 pub use mirror::MirrorSpool;
 pub use source::SourceSpool;

@@ -3,3 +3,4 @@
 mod coordinators;
 mod property;
 mod targets;
+mod travelling;

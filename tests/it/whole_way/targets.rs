@@ -28,20 +28,20 @@ use super::coordinators::{SIZE, assert_same, ship_options, wait_until, write_at_
 const REQUEST_MAX: usize = 64 << 10;
 
 /// A source, and mirror hosts of these names, in folders of one.
-struct Site {
+pub(super) struct Site {
     temp: tempfile::TempDir,
     identity: VolumeIdentity,
 }
 
 /// The daemon of the source.
-struct Source {
-    mirrored: MirroredDevice<Arc<FileDevice>>,
+pub(super) struct Source {
+    pub(super) mirrored: MirroredDevice<Arc<FileDevice>>,
     retention: Arc<Retention>,
     names: Vec<&'static str>,
 }
 
 impl Site {
-    fn new(initial: Initial) -> Self {
+    pub(super) fn new(initial: Initial) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let identity = VolumeIdentity::generate(ByteLen(SIZE), 512);
         let site = Self { temp, identity };
@@ -53,16 +53,16 @@ impl Site {
         site
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.temp.path().join(name)
     }
 
-    fn image(&self, name: &str) -> PathBuf {
+    pub(super) fn image(&self, name: &str) -> PathBuf {
         self.path(&format!("{name}.img"))
     }
 
     /// Makes a mirror host whose disk holds `content`.
-    fn add_mirror(&self, name: &str, content: &[u8]) {
+    pub(super) fn add_mirror(&self, name: &str, content: &[u8]) {
         std::fs::create_dir(self.path(name)).unwrap();
         std::fs::write(self.image(name), content).unwrap();
         MirrorSpool::create(
@@ -72,11 +72,11 @@ impl Site {
         .unwrap();
     }
 
-    fn spool(&self) -> SourceSpool {
+    pub(super) fn spool(&self) -> SourceSpool {
         SourceSpool::open(HostDirectory::open(self.path("journal")).unwrap()).unwrap()
     }
 
-    fn start(&self, targets: &[(&'static str, MaxLag)]) -> Source {
+    pub(super) fn start(&self, targets: &[(&'static str, MaxLag)]) -> Source {
         let config = CaptureConfig {
             seal: SealPolicy {
                 bytes: ByteLen(256 << 10),
@@ -106,7 +106,7 @@ impl Site {
     }
 
     /// Rounds in which each file that is begun has arrived before anything else is done.
-    fn rounds_in_place(&self, source: &Source, name: &str) -> Rounds<LocalTransport> {
+    pub(super) fn rounds_in_place(&self, source: &Source, name: &str) -> Rounds<LocalTransport> {
         let root = self.path(name);
         let transport = LocalTransport::in_place(self.path(name), move |folder| {
             Ok(HostDirectory::open(root.join(folder))?)
@@ -122,7 +122,7 @@ impl Site {
         Shipper::go_round(self.rounds(source, name), ship_options()).unwrap()
     }
 
-    fn apply(&self, name: &str) -> Applier {
+    pub(super) fn apply(&self, name: &str) -> Applier {
         let options = ApplyOptions {
             settle: Duration::ZERO,
             poll: Duration::from_millis(10),
@@ -134,7 +134,7 @@ impl Site {
         Applier::start(spool, vec![Arc::new(disk)], options).unwrap()
     }
 
-    fn kept_files(&self) -> usize {
+    pub(super) fn kept_files(&self) -> usize {
         self.spool().outgoing().unwrap().files.len()
     }
 
@@ -162,7 +162,7 @@ impl Source {
         self.names.iter().position(|other| *other == name).unwrap()
     }
 
-    fn standing(&self, name: &str) -> Standing {
+    pub(super) fn standing(&self, name: &str) -> Standing {
         self.retention.status(self.index(name)).standing
     }
 
@@ -171,7 +171,7 @@ impl Source {
     }
 }
 
-fn blank() -> Vec<u8> {
+pub(super) fn blank() -> Vec<u8> {
     vec![0; SIZE as usize]
 }
 
@@ -181,7 +181,7 @@ fn random(seed: u64) -> Vec<u8> {
     content
 }
 
-const NO_LIMIT: MaxLag = MaxLag {
+pub(super) const NO_LIMIT: MaxLag = MaxLag {
     bytes: None,
     age: None,
 };
