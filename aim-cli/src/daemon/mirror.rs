@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use aim_core::clock::{Clock, SystemClock};
-use aim_core::cursor::Position;
 use aim_core::device::BlockDevice;
 use aim_core::fs::HostDirectory;
-use aim_core::journal::ParsedFile;
 use aim_core::replay::Differences;
 use aim_core::spool::MirrorSpool;
 use aim_core::units::Lsn;
 use aim_remote::apply::{Applier, ApplyOptions, ApplyStatus};
 
-use super::report::{MirrorReport, State};
+use super::report::{MirrorReport, State, seconds_left};
 use crate::config::{MirrorConfig, Size};
 use crate::disk;
 use crate::exit::Exit;
@@ -23,7 +21,6 @@ use crate::state;
 #[derive(Debug)]
 pub(crate) struct Mirror {
     config: MirrorConfig,
-    spool: MirrorSpool,
     applier: Applier,
 }
 
@@ -51,7 +48,7 @@ impl Mirror {
         disk::check_fits(spool.identity(), &device, &config.device)?;
         disk::check_paired(spool.identity(), &pairing, &device, &config.device)?;
         let device: Arc<dyn BlockDevice> = Arc::new(device);
-        let applier = Applier::start(spool.clone(), vec![device], ApplyOptions::default());
+        let applier = Applier::start(spool, vec![device], ApplyOptions::default());
         let applier = applier.map_err(|error| {
             Problem::new("can't start to apply")
                 .at(format!("[mirror.{name}]"))
@@ -60,7 +57,6 @@ impl Mirror {
         })?;
         Ok(Self {
             config: config.clone(),
-            spool,
             applier,
         })
     }
@@ -93,9 +89,11 @@ impl Mirror {
             settled: Some(status.is_settled),
             open_group_lsn: status.open_group.map(Lsn::get),
             different_bytes: Some(different),
+            waiting_files: Some(status.waiting_files),
             waiting_bytes: Some(status.waiting_bytes),
-            latency_seconds: self.latency(status.applied),
+            latency_seconds: latency(&status),
             rate_bytes_per_second: Some(status.bytes_per_second),
+            seconds_left: seconds_left(status.waiting_bytes, status.bytes_per_second as f64),
             rejected_files: Some(status.rejected_files),
             last_error: trouble.or_else(|| difference_message(&status.differences)),
         }
@@ -105,23 +103,16 @@ impl Mirror {
     pub(crate) fn request_stop(&self) {
         self.applier.request_stop();
     }
+}
 
-    /// Age of the oldest file that is not applied; `None` if it can't be read.
-    fn latency(&self, applied: Position) -> Option<f64> {
-        let listing = self.spool.incoming().ok()?;
-        let oldest = listing
-            .files
-            .iter()
-            .find(|file| file.name.number > applied.file);
-        let Some(oldest) = oldest else {
-            return Some(0.0);
-        };
-        let folder = self.spool.incoming_folder();
-        let file = folder.open(&oldest.name.sealed(), false).ok()?;
-        let created = ParsedFile::open(file).ok()?.header().created;
-        let age = SystemClock.now().get().saturating_sub(created.get());
-        Some(age as f64 / 1e9)
+/// Age of the oldest file that is not applied; `None` if it can't be read.
+fn latency(status: &ApplyStatus) -> Option<f64> {
+    if status.waiting_files == 0 {
+        return Some(0.0);
     }
+    let created = status.oldest_waiting?;
+    let age = SystemClock.now().get().saturating_sub(created.get());
+    Some(age as f64 / 1e9)
 }
 
 fn open(config: &MirrorConfig) -> Outcome<MirrorSpool> {

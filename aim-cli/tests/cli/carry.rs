@@ -159,18 +159,31 @@ fn a_running_mirror_applies_what_is_imported() {
     source.series.pack(1);
     let host = Host::new(&source.series);
     let daemon = Daemon::start(&host);
-    let usb = source.usb.clone();
-    for index in [2, 1] {
-        fs::copy(
-            &source.series.files[index],
-            usb.join(name(&source.series.files[index])),
-        )
-        .unwrap();
-    }
-    let done = import(&host, &usb).exits(15).json();
+    let bring = |index: usize| {
+        let file = &source.series.files[index];
+        fs::copy(file, source.usb.join(name(file))).unwrap();
+    };
+    bring(1);
+    let done = import(&host, &source.usb).exits(15).json();
+    let first = serde_json::json!([{"first": 1, "last": 1}]);
+    assert_eq!((&done["files"], &done["missing"]), (&1.into(), &first));
+    // what waits is packed, and is counted and dated as any other
+    let waiting = loop {
+        let report = host.aim(&["status", "--json"]).json();
+        if report["mirrors"][0]["waiting_files"] == 1 {
+            break report["mirrors"][0].clone();
+        }
+    };
+    assert!(
+        waiting["latency_seconds"].as_f64().unwrap() > 1e6,
+        "{waiting}"
+    );
+    assert!(waiting["seconds_left"].is_null(), "{waiting}");
+    bring(2);
+    let done = import(&host, &source.usb).exits(15).json();
     assert_eq!(
-        (&done["files"], &done["missing"]),
-        (&2.into(), &serde_json::json!([{"first": 1, "last": 1}]))
+        (&done["files"], &done["already_there"]),
+        (&1.into(), &1.into())
     );
     // the folder of a journal will do as well
     import(&host, Path::new(source.series.root())).exits(0);
@@ -235,9 +248,12 @@ fn nothing_damaged_or_foreign_is_imported() {
 /// Who exports from a mirror gets what it has not applied.
 #[test]
 fn a_mirror_hands_on_what_waits() {
-    let source = Source::new();
+    let mut source = Source::new();
+    source.series.pack(2);
     let host = Host::new(&source.series);
     import(&host, Path::new(source.series.root())).exits(0);
+    let report = host.aim(&["status", "--json"]).exits(3).json();
+    assert_eq!(report["mirrors"][0]["waiting_files"], 3);
     let next = host.path("next");
     fs::create_dir(&next).unwrap();
     let done = host

@@ -21,7 +21,9 @@ pub struct TargetStatus {
     pub standing: Standing,
     /// Why it was left, if it is.
     pub left_because: Option<String>,
-    /// Bytes of files that are kept for it.
+    /// Files that are kept for it.
+    pub kept_files: u64,
+    /// Their bytes.
     pub kept_bytes: u64,
 }
 
@@ -68,6 +70,7 @@ impl Retention {
         TargetStatus {
             standing: entry.record.standing,
             left_because: entry.left_because.clone(),
+            kept_files: kept.as_ref().map_or(0, |files| files.len() as u64),
             kept_bytes: kept.map_or(0, |files| bytes(&files)),
         }
     }
