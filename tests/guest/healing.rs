@@ -128,7 +128,7 @@ fn a_mirror_that_was_damaged_is_found_and_mended() {
     ));
     pair.start_mirror();
     let (status, lines) = pair.source().json("verify data --timeout 600s");
-    let sixth = json!([{"device": 0, "offset": 5 * MIB, "bytes": MIB}]);
+    let sixth = json!([{"target": "target", "device": 0, "offset": 5 * MIB, "bytes": MIB}]);
     assert_eq!(status, 14, "{lines:?}");
     assert_eq!(lines.last().unwrap()["differences"], sixth);
     assert_eq!(pair.source().status("different_bytes"), MIB);

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod daemon;
+mod doctor;
 mod environment;
 mod filesystems;
 mod flush_boundaries;

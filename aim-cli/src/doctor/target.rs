@@ -17,9 +17,9 @@ use crate::config::{Login, Size, Target, TargetConfig, VolumeConfig};
 use crate::far::{FarDirectory, Line, explain, line};
 use crate::host::DiskGraph;
 
-/// Answers that the mirror host has to give until a sealed file is there: it is looked for,
-/// opened, compared, written, synced, renamed.
-const ROUND_TRIPS: u32 = 12;
+/// Answers that have to be waited for until a sealed file is there: two for the listing and two
+/// for the cursor of a look at the far side, five to make the file.
+const ROUND_TRIPS: u32 = 9;
 
 /// A volume, and one of its targets.
 #[derive(Clone, Copy, Debug)]

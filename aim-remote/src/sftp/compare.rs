@@ -24,6 +24,12 @@ pub(super) struct Common {
 }
 
 impl Common {
+    /// Not a byte; whether the source has any shows when it is read.
+    pub(super) const NOTHING: Self = Self {
+        bytes: 0,
+        is_all: false,
+    };
+
     /// All `bytes` of the source.
     pub(super) fn all(bytes: u64) -> Self {
         Self {

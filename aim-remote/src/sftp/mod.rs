@@ -4,8 +4,11 @@
 
 mod compare;
 mod failure;
+mod folder;
 mod session;
 mod survey;
+#[cfg(test)]
+mod trip_tests;
 mod upload;
 
 pub(crate) use session::Session;

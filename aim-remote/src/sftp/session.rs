@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use russh_sftp::client::error::Error as SftpError;
@@ -12,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::failure::{failure, free_bytes, is_missing};
-use crate::transport::{Entry, TransportError};
+use super::folder::parent;
+use crate::transport::TransportError;
 
 /// Largest piece that is read or written at once, where the server allows it: with the header
 /// of its request it stays below the 256 KiB that OpenSSH takes as one packet.
@@ -21,15 +23,12 @@ pub(super) const PIECE_BYTES_MAX: usize = 255 * 1024;
 /// What a server takes that does not tell its limits: the least that the protocol demands.
 const PIECE_BYTES_UNKNOWN: usize = 32 * 1024;
 
-/// Files in a folder past which a listing is refused.
-const ENTRIES_MAX: usize = 1 << 20;
-
 /// A sync may take this many times as long as anything else: a slow disk has a whole file to
 /// store. Nothing is being sent meanwhile, so the keep-alive notices a peer that is gone.
 const SYNC_PATIENCE: u32 = 10;
 
 /// Free bytes below which a refused sync or rename is taken for a full disk.
-const SPACE_FOR_NAMES: u64 = 1 << 20;
+pub(super) const SPACE_FOR_NAMES: u64 = 1 << 20;
 
 const POSIX_RENAME: &str = "posix-rename@openssh.com";
 const FSYNC: &str = "fsync@openssh.com";
@@ -44,6 +43,10 @@ pub(crate) struct Session {
     pub(super) piece: usize,
     /// What the server says it can do, by name.
     pub(super) extensions: Vec<String>,
+    /// Syncs that are sent and not answered: a server takes one request of a session after the
+    /// other, so that all that is sent after them waits for them. One that nobody waits for any
+    /// more stays counted.
+    syncs: AtomicUsize,
 }
 
 impl Session {
@@ -97,6 +100,7 @@ impl Session {
             progress_timeout,
             piece,
             extensions,
+            syncs: AtomicUsize::new(0),
         })
     }
 
@@ -107,9 +111,22 @@ impl Session {
         doing: &'static str,
         request: impl Future<Output = Result<T, SftpError>>,
     ) -> Result<T, TransportError> {
-        within(&self.host, self.progress_timeout, doing, request)
+        self.answer(doing, request)
             .await?
             .map_err(|error| failure(&self.host, self.place(path), &error))
+    }
+
+    /// Waits for one answer, for as long as the server may take for what is sent now.
+    pub(super) async fn answer<T>(
+        &self,
+        doing: &'static str,
+        request: impl Future<Output = T>,
+    ) -> Result<T, TransportError> {
+        let limit = match self.syncs.load(Ordering::Relaxed) {
+            0 => self.progress_timeout,
+            _ => self.progress_timeout * SYNC_PATIENCE,
+        };
+        within(&self.host, limit, doing, request).await
     }
 
     /// Like [`ask`](Self::ask), `None` where the path does not exist.
@@ -119,7 +136,7 @@ impl Session {
         doing: &'static str,
         request: impl Future<Output = Result<T, SftpError>>,
     ) -> Result<Option<T>, TransportError> {
-        match within(&self.host, self.progress_timeout, doing, request).await? {
+        match self.answer(doing, request).await? {
             Ok(answer) => Ok(Some(answer)),
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(failure(&self.host, self.place(path), &error)),
@@ -134,7 +151,7 @@ impl Session {
         doing: &'static str,
         request: impl Future<Output = Result<T, SftpError>>,
     ) -> Result<T, TransportError> {
-        match within(&self.host, self.progress_timeout, doing, request).await? {
+        match self.answer(doing, request).await? {
             Ok(answer) => Ok(answer),
             Err(error) => Err(self.space_failure(path, needed, &error).await),
         }
@@ -191,6 +208,12 @@ impl Session {
         Ok(())
     }
 
+    /// Closes what was only read or synced: nothing depends on the answer.
+    pub(super) fn close_unheard(&self, handle: String) {
+        let raw = Arc::clone(&self.raw);
+        tokio::spawn(async move { raw.close(handle).await });
+    }
+
     pub(super) async fn len(&self, path: &str, handle: &str) -> Result<u64, TransportError> {
         let stat = self.ask(path, "asking for a length", self.raw.fstat(handle));
         stat.await?
@@ -216,105 +239,26 @@ impl Session {
             .await
     }
 
-    /// The regular files of a folder.
-    pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Entry>, TransportError> {
-        let opening = self.raw.opendir(folder);
-        let handle = self.ask(folder, "opening a folder", opening).await?.handle;
-        let mut entries = Vec::new();
-        while entries.len() < ENTRIES_MAX {
-            let reading = async {
-                match self.raw.readdir(handle.as_str()).await {
-                    Err(SftpError::Status(status)) if status.status_code == StatusCode::Eof => {
-                        Ok(None)
-                    }
-                    answer => answer.map(Some),
-                }
-            };
-            let Some(names) = self.ask(folder, "listing a folder", reading).await? else {
-                self.close(folder, &handle).await?;
-                return Ok(entries);
-            };
-            let files = names
-                .files
-                .into_iter()
-                .filter(|file| file.attrs.is_regular());
-            entries.extend(files.map(|file| Entry {
-                name: file.filename,
-                len: file.attrs.size.unwrap_or(0),
-            }));
-        }
-        Err(TransportError::Refused {
-            place: self.place(folder),
-            reason: format!("more than {ENTRIES_MAX} files are in it"),
-        })
-    }
-
-    /// Reads a whole file of at most `limit` bytes.
-    pub(crate) async fn get(&self, path: &str, limit: usize) -> Result<Vec<u8>, TransportError> {
-        let handle = self.open(path, OpenFlags::READ).await?;
-        let mut content = Vec::new();
-        let result = loop {
-            let reading = async {
-                match self
-                    .raw
-                    .read(handle.as_str(), content.len() as u64, piece_len(self.piece))
-                    .await
-                {
-                    Err(SftpError::Status(status)) if status.status_code == StatusCode::Eof => {
-                        Ok(Vec::new())
-                    }
-                    answer => answer.map(|data| data.data),
-                }
-            };
-            let piece = self.ask(path, "reading a file", reading).await?;
-            if piece.is_empty() {
-                break Ok(content);
-            }
-            content.extend(piece);
-            if content.len() > limit {
-                let place = self.place(path);
-                break Err(TransportError::TooLarge { place, limit });
-            }
-        };
-        self.close(path, &handle).await?;
-        result
-    }
-
-    /// Removes a file, durably.
-    pub(crate) async fn remove(&self, path: &str) -> Result<(), TransportError> {
-        let removing = self.raw.remove(path);
-        self.ask_optional(path, "removing a file", removing).await?;
-        self.sync_folder(parent(path)).await?;
-        Ok(())
-    }
-
     pub(super) async fn sync(&self, path: &str, handle: &str) -> Result<(), TransportError> {
-        let limit = self.progress_timeout * SYNC_PATIENCE;
-        let syncing = self.raw.fsync(handle);
-        match within(&self.host, limit, "syncing a file", syncing).await? {
-            Ok(_) => Ok(()),
+        match self.try_sync("syncing a file", handle).await? {
+            Ok(()) => Ok(()),
             Err(error) => Err(self.space_failure(path, SPACE_FOR_NAMES, &error).await),
         }
     }
 
-    /// Makes the names in a folder durable, if the server can: OpenSSH opens and syncs a folder
-    /// like a file. Says whether it did.
-    pub(super) async fn sync_folder(&self, folder: &str) -> Result<bool, TransportError> {
-        let opening = self
-            .raw
-            .open(folder, OpenFlags::READ, FileAttributes::empty());
-        let limit = self.progress_timeout;
-        let opened = within(&self.host, limit, "opening a folder", opening).await?;
-        let Ok(handle) = opened else {
-            return Ok(false);
-        };
-        let syncing = self.raw.fsync(handle.handle.as_str());
-        let synced = within(&self.host, limit, "syncing a folder", syncing).await?;
-        self.close(folder, &handle.handle).await?;
-        Ok(synced.is_ok())
+    /// Syncs what is open. The inner error is the server's.
+    pub(super) async fn try_sync(
+        &self,
+        doing: &'static str,
+        handle: &str,
+    ) -> Result<Result<(), SftpError>, TransportError> {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        let answer = self.answer(doing, self.raw.fsync(handle)).await?;
+        self.syncs.fetch_sub(1, Ordering::Relaxed);
+        Ok(answer.map(drop))
     }
 
-    fn place(&self, path: &str) -> String {
+    pub(super) fn place(&self, path: &str) -> String {
         format!("{}:{path}", self.host)
     }
 }
@@ -327,15 +271,6 @@ impl Session {
 fn wire_string(text: &str) -> Vec<u8> {
     let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
     [&len.to_be_bytes()[..], text.as_bytes()].concat()
-}
-
-/// The folder of a path.
-pub(super) fn parent(path: &str) -> &str {
-    match path.rsplit_once('/') {
-        Some(("", _)) => "/",
-        Some((folder, _)) => folder,
-        None => ".",
-    }
 }
 
 /// The length of a piece, which is at most 255 KiB, as the protocol carries it.

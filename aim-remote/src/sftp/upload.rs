@@ -1,15 +1,17 @@
 //! Storing a file so that it is whole and durable, or not there.
 //!
-//! 1. If `NAME` is there with the content of the source: sync it and its folder, done.
-//! 2. Open `NAME.part`, or create it; keep what is the same as the source, cut the rest.
+//! 1. Open `NAME`, and make `NAME.part` if it is not there yet. If `NAME` has the content of the
+//!    source: sync it and its folder, done.
+//! 2. If `NAME.part` was there, keep of it what is the same as the source, and cut the rest.
 //! 3. Write on from there, many requests in flight.
-//! 4. Compare the length, sync, close.
-//! 5. Rename `NAME.part` to `NAME` in one step.
+//! 4. Compare the length and sync.
+//! 5. Close `NAME.part`, and rename it to `NAME` in one step.
 //! 6. Sync the folder; where the server can't, open `NAME` again and sync that, which on Linux's
 //!    journalling file systems makes the rename durable too.
 //!
 //! A stop before 5 leaves `NAME.part` for the next call to go on with; after 5, the next call
-//! ends at 1. Whoever reads the folder sees `NAME` only with all of its content.
+//! ends at 1. Whoever reads the folder sees `NAME` only with all of its content. What belongs to
+//! one step is sent together: a file that is new costs five round trips.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,7 +23,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::compare::{Common, common_prefix, next_chunk};
-use super::session::{Session, parent, within};
+use super::folder::{OpenFolder, parent};
+use super::session::Session;
 use crate::file_io::Source;
 use crate::transport::{PART, Progress, Put, TransportError, pass};
 
@@ -43,74 +46,136 @@ pub(crate) async fn put(
     source: &Source,
     progress: &Progress,
 ) -> Result<Put, TransportError> {
-    if let Some(len) = whole(session, path, source).await? {
+    let part = format!("{path}{PART}");
+    let (whole, fresh) = tokio::join!(
+        session.open_optional(path, OpenFlags::READ),
+        create(session, &part)
+    );
+    let fresh = fresh?;
+    let there = match whole {
+        Ok(Some(handle)) => {
+            let there = same_as(session, path, &handle, source).await;
+            session.close_unheard(handle);
+            there
+        }
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
+    };
+    if !matches!(there, Ok(None))
+        && let Some(made_now) = &fresh
+    {
+        session.close(&part, made_now).await?;
+        session.remove(&part).await?;
+    }
+    if let Some(len) = there? {
         progress.add_reused(len);
         return Ok(Put {
             sent: 0,
             reused: len,
         });
     }
-    let part = format!("{path}{PART}");
-    let flags = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE;
-    let opening = session
-        .raw
-        .open(part.as_str(), flags, FileAttributes::empty());
-    let needed = source.len_max();
-    let handle = session
-        .ask_for_space(&part, needed, "creating a file", opening)
-        .await?
-        .handle;
-    let filled = fill(session, room, &part, &handle, source, progress).await;
-    if matches!(&filled, Err(error) if error.breaks_connection()) {
+    let (handle, len) = match fresh {
+        Some(handle) => (handle, 0),
+        None => open_part(session, &part, source).await?,
+    };
+    let file = OpenPart {
+        path: &part,
+        handle: &handle,
+        len,
+    };
+    let filled = fill(session, room, file, source, progress).await;
+    let (put, folder) = match filled {
         // the handle went with its connection
-        return filled;
-    }
-    session.close(&part, &handle).await?;
-    let put = filled?;
+        Err(error) if error.breaks_connection() => return Err(error),
+        Err(error) => {
+            session.close(&part, &handle).await?;
+            return Err(error);
+        }
+        Ok(filled) => filled,
+    };
     pass(Failpoint::PutSynced, path)?;
-    session.rename(&part, path).await?;
+    let (closed, renamed) =
+        tokio::join!(session.close(&part, &handle), session.rename(&part, path));
+    closed.and(renamed)?;
     pass(Failpoint::PutRenamed, path)?;
-    if !session.sync_folder(parent(path)).await? {
+    let is_synced = match folder {
+        Some(folder) => session.sync_folder(folder).await?,
+        None => false,
+    };
+    if !is_synced {
         sync_by_name(session, path).await?;
     }
     Ok(put)
 }
 
-/// The length of the file if all of it is there already; it is durable then when this returns.
-async fn whole(
+/// Makes a file that is not there; `None` if that can't be done, as because it is there.
+async fn create(session: &Session, path: &str) -> Result<Option<String>, TransportError> {
+    let flags = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUDE;
+    let creating = session.raw.open(path, flags, FileAttributes::empty());
+    let created = session.answer("creating a file", creating).await?;
+    Ok(created.ok().map(|handle| handle.handle))
+}
+
+/// Opens what an interrupted call left, or says why it can't be created either. Gives its length
+/// as well.
+async fn open_part(
     session: &Session,
     path: &str,
     source: &Source,
-) -> Result<Option<u64>, TransportError> {
-    let Some(handle) = session.open_optional(path, OpenFlags::READ).await? else {
-        return Ok(None);
-    };
+) -> Result<(String, u64), TransportError> {
+    let flags = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE;
+    let opening = session.raw.open(path, flags, FileAttributes::empty());
+    let needed = source.len_max();
+    let opened = session.ask_for_space(path, needed, "creating a file", opening);
+    let handle = opened.await?.handle;
     let len = session.len(path, &handle).await?;
-    let whole = match source.exact_len() {
-        Some(own) if own != len => false,
-        _ => common_prefix(session, path, &handle, len, source).await? == Common::all(len),
-    };
-    if whole {
-        session.sync(path, &handle).await?;
-    }
-    session.close(path, &handle).await?;
-    if whole {
-        session.sync_folder(parent(path)).await?;
-    }
-    Ok(whole.then_some(len))
+    Ok((handle, len))
 }
 
-/// Makes the open file the same as the source, and syncs it.
-async fn fill(
+/// The length of the open file if it is the same as the source; it and its name are durable then
+/// when this returns.
+async fn same_as(
     session: &Session,
-    room: &Arc<Semaphore>,
     path: &str,
     handle: &str,
     source: &Source,
-    progress: &Progress,
-) -> Result<Put, TransportError> {
+) -> Result<Option<u64>, TransportError> {
     let len = session.len(path, handle).await?;
-    let common = common_prefix(session, path, handle, len, source).await?;
+    if source.exact_len().is_some_and(|own| own != len)
+        || common_prefix(session, path, handle, len, source).await? != Common::all(len)
+    {
+        return Ok(None);
+    }
+    session.sync(path, handle).await?;
+    if let Some(folder) = session.open_folder(parent(path)).await? {
+        session.sync_folder(folder).await?;
+    }
+    Ok(Some(len))
+}
+
+/// The far file that is being written.
+#[derive(Clone, Copy)]
+struct OpenPart<'a> {
+    path: &'a str,
+    handle: &'a str,
+    /// Bytes that an interrupted call left in it.
+    len: u64,
+}
+
+/// Makes the open file the same as the source, and syncs it. Gives its folder too, opened, where
+/// the server opens folders.
+async fn fill(
+    session: &Session,
+    room: &Arc<Semaphore>,
+    part: OpenPart<'_>,
+    source: &Source,
+    progress: &Progress,
+) -> Result<(Put, Option<OpenFolder>), TransportError> {
+    let OpenPart { path, handle, len } = part;
+    let common = match len {
+        0 => Common::NOTHING,
+        len => common_prefix(session, path, handle, len, source).await?,
+    };
     let kept = common.bytes;
     if kept < len {
         let cut = FileAttributes {
@@ -125,19 +190,27 @@ async fn fill(
         true => kept,
         false => write_from(session, room, path, handle, kept, source, progress).await?,
     };
-    let len = session.len(path, handle).await?;
+    pass(Failpoint::PutWritten, path)?;
+    // in this order: what is asked behind a sync is answered after it
+    let (len, folder, synced) = tokio::join!(
+        biased;
+        session.len(path, handle),
+        session.open_folder(parent(path)),
+        session.sync(path, handle)
+    );
+    let len = len?;
     if len != end {
         return Err(TransportError::Refused {
             place: path.to_owned(),
             reason: format!("has {len} bytes after {end} were written"),
         });
     }
-    pass(Failpoint::PutWritten, path)?;
-    session.sync(path, handle).await?;
-    Ok(Put {
+    synced?;
+    let put = Put {
         sent: end - kept,
         reused: kept,
-    })
+    };
+    Ok((put, folder?))
 }
 
 /// Writes what the source holds from `offset` on. Gives its length.
@@ -193,8 +266,7 @@ async fn settle(
     rest: u64,
 ) -> Result<u64, TransportError> {
     let in_flight = (writes.len() * session.piece) as u64;
-    let (host, limit) = (&session.host, session.progress_timeout);
-    match within(host, limit, "writing a file", writes.join_next()).await? {
+    match session.answer("writing a file", writes.join_next()).await? {
         None => Ok(0),
         Some(Ok((len, Ok(_)))) => Ok(len),
         Some(Ok((_, Err(error)))) => {
