@@ -100,15 +100,21 @@ impl Arrivals {
     /// What is there of a volume's files up to a number, in both forms, and is not there any more
     /// from now on: for who removes them.
     pub(super) fn take_up_to(&self, volume: &VolumeIdentity, last: FileNumber) -> Vec<Arrived> {
-        let mut known = self.lock();
-        let is_past = |name: &FileName| {
-            (name.volume, name.epoch) == (volume.id, volume.epoch) && name.number <= last
+        let first = FileName {
+            volume: volume.id,
+            epoch: volume.epoch,
+            number: FileNumber(0),
         };
-        let past: Vec<Arrived> = (known.values())
-            .filter(|file| is_past(&file.name))
-            .copied()
-            .collect();
-        known.retain(|(name, _), _| !is_past(name));
+        let last = FileName {
+            number: last,
+            ..first
+        };
+        let mut known = self.lock();
+        let past = known.range((first, false)..=(last, true));
+        let past: Vec<Arrived> = past.map(|(_, file)| *file).collect();
+        for file in &past {
+            known.remove(&(file.name, file.is_packed));
+        }
         past
     }
 
