@@ -252,6 +252,15 @@ fn apply_goes_on_at_a_baseline_where_files_are_missing() {
     };
     let block = |number: usize| std::fs::read(&disk).unwrap()[number * 512];
     let all: Vec<&PathBuf> = series.files.iter().collect();
+    aim(&[
+        "journal",
+        "verify",
+        text(all[2]),
+        text(all[4]),
+        text(all[5]),
+    ])
+    .exits(15)
+    .prints("but file 4 is next; it begins with a baseline");
     // without its end it is of no use, and nothing of it is applied
     let done = apply(&all[3..5], &[]).exits(3).json();
     assert_eq!(
