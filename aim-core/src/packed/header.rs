@@ -28,7 +28,7 @@ pub(super) struct Head {
 pub(super) const HEAD_BYTES: usize = size_of::<Head>();
 
 /// What stands before each piece.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct PieceHead {
     skipped: U32,

@@ -21,7 +21,9 @@ pub struct TargetStatus {
     pub standing: Standing,
     /// Why it was left, if it is.
     pub left_because: Option<String>,
-    /// Bytes of files that are kept for it.
+    /// Files that are kept for it.
+    pub kept_files: u64,
+    /// Their bytes.
     pub kept_bytes: u64,
     /// Whether mirrors behind it wait for a baseline.
     pub is_needed_behind: bool,
@@ -63,6 +65,7 @@ impl Retention {
         TargetStatus {
             standing: entry.record.standing,
             left_because: entry.left_because.clone(),
+            kept_files: kept.as_ref().map_or(0, |files| files.len() as u64),
             kept_bytes: kept.map_or(0, |files| bytes(&files)),
             is_needed_behind: entry.behind.is_some_and(|behind| behind.wanted > Lsn(0)),
         }

@@ -5,3 +5,4 @@ mod property;
 mod relay;
 mod relay_steps;
 mod targets;
+mod travelling;
