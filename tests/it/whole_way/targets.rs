@@ -81,14 +81,12 @@ impl Site {
     }
 
     pub(super) fn start(&self, targets: &[(&'static str, MaxLag)]) -> Source {
-        self.start_with(targets, |_| TargetKind::Mirror)
+        let kinds = targets.iter();
+        let kinds = kinds.map(|(name, max_lag)| (*name, *max_lag, TargetKind::Mirror));
+        self.start_kinds(&kinds.collect::<Vec<_>>())
     }
 
-    fn start_with(
-        &self,
-        targets: &[(&'static str, MaxLag)],
-        kind: impl Fn(&str) -> TargetKind,
-    ) -> Source {
+    pub(super) fn start_kinds(&self, targets: &[(&'static str, MaxLag, TargetKind)]) -> Source {
         let config = CaptureConfig {
             seal: SealPolicy {
                 bytes: ByteLen(256 << 10),
@@ -100,16 +98,16 @@ impl Site {
         let disk = Arc::new(FileDevice::open_exclusive(self.path("source.img")).unwrap());
         let disks: Vec<Arc<dyn SourceDisk>> = vec![disk.clone()];
         let capture = Capture::start(&config, self.spool(), disks, SystemClock).unwrap();
-        let named = targets.iter().map(|(name, max_lag)| Target {
+        let named = targets.iter().map(|(name, max_lag, kind)| Target {
             name: (*name).to_owned(),
-            kind: kind(name),
+            kind: *kind,
             max_lag: *max_lag,
         });
         let retention = Retention::open(self.spool(), named.collect(), &capture).unwrap();
         Source {
             mirrored: MirroredDevice::new(disk, capture),
             retention,
-            names: targets.iter().map(|(name, _)| *name).collect(),
+            names: targets.iter().map(|(name, ..)| *name).collect(),
         }
     }
 
@@ -595,11 +593,10 @@ fn nothing_is_left_out_for_a_place_that_cant_be_asked() {
     std::fs::write(site.path("source.img"), &content).unwrap();
     site.add_mirror("one", &content);
     site.add_mirror("store", &random(22));
-    let targets = ["one", "store"].map(|name| (name, NO_LIMIT));
-    let source = site.start_with(&targets, |name| match name {
-        "store" => TargetKind::Store,
-        _ => TargetKind::Mirror,
-    });
+    let source = site.start_kinds(&[
+        ("one", NO_LIMIT, TargetKind::Mirror),
+        ("store", NO_LIMIT, TargetKind::Store),
+    ]);
     assert_eq!(source.standing("store"), Standing::New);
     let (one, one_applier) = (site.ship(&source, "one"), site.apply("one"));
     let (store, store_applier) = (site.ship(&source, "store"), site.apply("store"));
