@@ -1,6 +1,6 @@
 //! What stands before the whole, and before each piece.
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use crate::xxh3::{xxh3_64, xxh3_64_with_seed};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
