@@ -9,6 +9,7 @@ use aim_core::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use aim_core::failpoint::{Failpoint, reach};
 use aim_core::journal::{FileName, ReadError, VerifiedFile, check_link, check_step, check_volume};
 use aim_core::replay::{Replay, Run};
+use aim_core::signature::Question;
 use aim_core::spool::{MirrorSpool, Names, SpoolError};
 use aim_core::units::FileNumber;
 
@@ -53,6 +54,8 @@ pub(super) struct Mirror {
     /// Files that are not received and were set aside, each with the time when it was first.
     set_aside: Mutex<BTreeMap<FileNumber, Instant>>,
     setting_aside: Mutex<()>,
+    /// The question of the source that was answered last.
+    pub(super) answered: Mutex<Option<Question>>,
     /// Wakes the receiver.
     pub(super) arrived: Arc<Signal>,
     /// Wakes the applier.
@@ -81,6 +84,7 @@ impl Mirror {
             settle,
             set_aside: Mutex::default(),
             setting_aside: Mutex::default(),
+            answered: Mutex::default(),
             arrived: Arc::default(),
             received: Arc::default(),
         })
