@@ -1,7 +1,7 @@
 //! Transports and coordinators on real parts: files, and OpenSSH's own server.
 //!
 //! One behaviour suite runs on all transports. The far side of the SFTP transport is an sshd that
-//! is started for each connection.
+//! is started for each connection, that of the store transport are s3s-fs and moto.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,8 +19,10 @@ mod host_keys;
 mod login;
 mod packed;
 mod rekey;
+mod s3_server;
 mod ship;
 mod site;
 mod sshd;
 mod steered;
+mod store;
 mod trouble;
