@@ -4,4 +4,5 @@ mod coordinators;
 mod property;
 mod relay;
 mod relay_steps;
+mod stores;
 mod targets;

@@ -67,7 +67,7 @@ impl RelayHost {
 
 impl Site {
     /// Makes a mirror host that nobody asks, whose disk holds `content`.
-    fn add_follower(&self, name: &str, content: &[u8]) {
+    pub(super) fn add_follower(&self, name: &str, content: &[u8]) {
         std::fs::create_dir(self.path(name)).unwrap();
         std::fs::write(self.image(name), content).unwrap();
         let root = HostDirectory::open(self.path(name)).unwrap();

@@ -84,7 +84,7 @@ impl Site {
         self.start_with(targets, |_| TargetKind::Mirror)
     }
 
-    fn start_with(
+    pub(super) fn start_with(
         &self,
         targets: &[(&'static str, MaxLag)],
         kind: impl Fn(&str) -> TargetKind,
