@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Sync(SyncArgs),
     /// Find out whether the mirror holds the same, while both are in use
     Verify(VerifyArgs),
-    /// Look at, check and apply journal files, without any daemon
+    /// Look at, check, apply and carry journal files, without any daemon
     #[command(subcommand)]
     Journal(JournalCommand),
     /// Check the configuration
@@ -192,6 +192,33 @@ pub(crate) enum JournalCommand {
     Verify(JournalVerifyArgs),
     /// Apply files to a device, in the order of their series
     Apply(JournalApplyArgs),
+    /// Copy the files of a volume or mirror that are still there into a directory that travels
+    Export(JournalExportArgs),
+    /// Bring files from a directory to a mirror, on the mirror host; `aim run` may run meanwhile
+    Import(JournalImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalExportArgs {
+    /// The volume (on the source) or the mirror (on the mirror host: what is not applied yet)
+    pub(crate) name: String,
+    /// An existing directory, such as one on a USB disk; said again, it goes on where it was
+    pub(crate) directory: PathBuf,
+    /// Only files from this number on
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) from: Option<u64>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalImportArgs {
+    /// The mirror
+    pub(crate) name: String,
+    /// A directory that `aim journal export` or anybody else has filled
+    pub(crate) directory: PathBuf,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 #[derive(Debug, Args)]

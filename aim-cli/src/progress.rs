@@ -19,6 +19,13 @@ pub(crate) fn bytes(out: &Output, total: u64) -> ProgressBar {
     bar(out, total, line)
 }
 
+/// The same, with a word on which file it is.
+pub(crate) fn files(out: &Output, total: u64) -> ProgressBar {
+    let line =
+        "{bar:30} {binary_bytes}/{binary_total_bytes}, {binary_bytes_per_sec}, {eta} left, {msg}";
+    bar(out, total, line)
+}
+
 /// A bar over bytes of a disk, with a word on what is in the way; its length is set later. Shows
 /// nothing with `--json` or without a terminal.
 pub(crate) fn disk(out: &Output) -> ProgressBar {

@@ -28,3 +28,4 @@ pub mod signature;
 pub mod spool;
 pub mod state_file;
 pub mod units;
+mod xxh3;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use aim_core::format::checksum::payload_checksum;
 use aim_core::format::limits::{HEADER_BYTES, MAX_FILE_BYTES};
 use aim_core::fs::DirFile;
-use aim_core::packed::{Level, PIECE_BYTES, Packer, UnpackError, Unpacker};
+use aim_core::packed::{Level, PIECE_BYTES, PackedView, Packer, UnpackError, Unpacker};
 
 use crate::{MemFileSystem, Power};
 
@@ -51,11 +51,14 @@ fn read(bytes: &[u8], unpackings: &mut Unpackings) {
     unpackings.opened += 1;
     let raw = unpacker.raw_bytes();
     assert!((HEADER_BYTES as u64..=MAX_FILE_BYTES).contains(&raw));
+    let viewed = view(bytes);
     let Ok(content) = unpack(bytes) else {
+        assert!(viewed.is_err(), "a view gives what is not in the file");
         return;
     };
     unpackings.unpacked += 1;
     assert_eq!(content.len() as u64, raw);
+    assert!(viewed.unwrap() == content);
     assert_packed_and_unpacked(&content);
     let choice = payload_checksum(bytes) as usize;
     let mut flipped = bytes.to_vec();
@@ -74,6 +77,18 @@ fn file(bytes: &[u8]) -> Arc<dyn DirFile> {
     let file = folder.create("file").unwrap();
     file.write_all_at(&[IoSlice::new(bytes)], 0).unwrap();
     file
+}
+
+fn view(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let view = PackedView::open(file(bytes))?;
+    let mut content = Vec::new();
+    while (content.len() as u64) < view.len()? {
+        let left = view.len()? - content.len() as u64;
+        let mut piece = vec![0; left.min(PIECE_BYTES as u64) as usize];
+        view.read_exact_at(&mut piece, content.len() as u64)?;
+        content.append(&mut piece);
+    }
+    Ok(content)
 }
 
 fn pack(content: &[u8]) -> Vec<u8> {

@@ -169,16 +169,16 @@ impl Step {
                 bar.set_prefix("copying");
                 bar.set_length(resync.total_bytes);
                 bar.set_position(resync.copied_bytes.min(resync.total_bytes));
-                bar.set_message(trouble.unwrap_or_else(|| pace(resync)));
+                let said = || format!("{}{}", pace(resync), on_the_line(volume));
+                bar.set_message(trouble.unwrap_or_else(said));
             }
             Self::Applying { goal } => {
                 bar.set_prefix("copied");
                 bar.set_position(bar.length().unwrap_or_default());
-                bar.set_message(
-                    trouble.unwrap_or_else(|| {
-                        format!("waiting until the mirror has applied LSN {goal}")
-                    }),
-                );
+                bar.set_message(trouble.unwrap_or_else(|| {
+                    let line = on_the_line(volume);
+                    format!("waiting until the mirror has applied LSN {goal}{line}")
+                }));
             }
             Self::Done(_) => {}
         }
@@ -190,6 +190,21 @@ fn pace(resync: &ResyncReport) -> String {
         (Some(rate), Some(left)) => format!("{}/s, {left:.0} s left", Size(rate)),
         _ => "waiting for the mirror host to say what it holds".to_owned(),
     }
+}
+
+/// What waits to be shipped and received.
+fn on_the_line(volume: &VolumeReport) -> String {
+    let (files, bytes) = (volume.waiting_files, volume.waiting_bytes);
+    let (Some(files @ 1..), Some(bytes)) = (files, bytes) else {
+        return String::new();
+    };
+    let rate = Size(volume.rate_bytes_per_second.unwrap_or(0));
+    let left = volume.seconds_left;
+    let left = left.map_or_else(String::new, |left| format!(", {left:.0} s left"));
+    format!(
+        "; to be shipped: {files} files, {}, {rate}/s{left}",
+        Size(bytes)
+    )
 }
 
 fn behind(volume: &VolumeReport, resync: &ResyncReport) -> String {
@@ -230,9 +245,31 @@ struct Line<'a> {
     resync: Option<ResyncReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     baseline: Option<BaselineReport>,
+    /// What waits to be shipped and received, of that and of all else.
+    line: Option<OnTheLine>,
     goal_lsn: Option<u64>,
     applied_lsn: Option<u64>,
     last_error: Option<&'a str>,
+}
+
+/// How shipping is going.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct OnTheLine {
+    waiting_files: Option<u64>,
+    waiting_bytes: Option<u64>,
+    rate_bytes_per_second: Option<u64>,
+    seconds_left: Option<f64>,
+}
+
+impl OnTheLine {
+    fn of(volume: &VolumeReport) -> Self {
+        Self {
+            waiting_files: volume.waiting_files,
+            waiting_bytes: volume.waiting_bytes,
+            rate_bytes_per_second: volume.rate_bytes_per_second,
+            seconds_left: volume.seconds_left,
+        }
+    }
 }
 
 impl<'a> Line<'a> {
@@ -243,6 +280,7 @@ impl<'a> Line<'a> {
             requested_bytes,
             resync: None,
             baseline: None,
+            line: None,
             goal_lsn: None,
             applied_lsn: None,
             last_error: None,
@@ -251,6 +289,7 @@ impl<'a> Line<'a> {
 
     fn of(volume: &'a VolumeReport, state: Stage, requested_bytes: u64) -> Self {
         Self {
+            line: Some(OnTheLine::of(volume)),
             applied_lsn: volume.applied_lsn,
             last_error: volume.last_error.as_deref(),
             ..Self::new(&volume.name, state, requested_bytes)
@@ -301,5 +340,25 @@ mod tests {
         assert_eq!(step(&volume(40, 4, Some((512, 0)))), "copying", "again");
         assert_eq!(step(&volume(50, 40, Some((4096, 4096)))), "applying 50");
         assert_eq!(step(&volume(60, 50, Some((4096, 4096)))), "done 50 4096");
+    }
+
+    #[test]
+    fn what_waits_is_told_to_people_and_to_programs() {
+        let volume = VolumeReport {
+            waiting_files: Some(3),
+            waiting_bytes: Some(48 << 20),
+            rate_bytes_per_second: Some(8 << 20),
+            seconds_left: Some(6.0),
+            ..volume(10, 4, Some((4096, 0)))
+        };
+        assert_eq!(
+            on_the_line(&volume),
+            "; to be shipped: 3 files, 48 MiB, 8 MiB/s, 6 s left"
+        );
+        let resync = volume.resync.unwrap();
+        let line = serde_json::to_value(Line::copying(&volume, 0, &resync)).unwrap();
+        assert_eq!(line["line"]["waiting_files"], 3);
+        assert_eq!(line["line"]["seconds_left"], 6.0);
+        assert_eq!(on_the_line(&VolumeReport::default()), "");
     }
 }

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aim_core::clock::{Clock, SystemClock};
-use aim_core::cursor::Position;
 use aim_core::device::BlockDevice;
 use aim_core::fs::HostDirectory;
-use aim_core::journal::ParsedFile;
 use aim_core::replay::Differences;
 use aim_core::spool::MirrorSpool;
 use aim_core::units::Lsn;
@@ -18,7 +16,7 @@ use aim_remote::relay::Relay;
 use aim_remote::ship::Retention;
 use aim_remote::transport::ReadAt;
 
-use super::report::{FetchReport, MirrorReport, State};
+use super::report::{FetchReport, MirrorReport, State, seconds_left};
 use super::targets::{Targets, named};
 use super::volume::in_the_way;
 use crate::config::{MirrorConfig, Size, TargetConfig};
@@ -32,7 +30,6 @@ use crate::state;
 #[derive(Debug)]
 pub(crate) struct Mirror {
     config: MirrorConfig,
-    spool: MirrorSpool,
     applier: Applier,
     /// What is passed on, and to whom.
     relay: Option<(Arc<Relay>, Targets)>,
@@ -88,7 +85,6 @@ impl Mirror {
         let fetcher = fetcher(config, &spool)?;
         Ok(Self {
             config: config.clone(),
-            spool,
             applier,
             relay,
             fetcher,
@@ -146,9 +142,11 @@ impl Mirror {
             settled: Some(status.is_settled),
             open_group_lsn: status.open_group.map(Lsn::get),
             different_bytes: Some(different),
+            waiting_files: Some(status.waiting_files),
             waiting_bytes: Some(status.waiting_bytes),
-            latency_seconds: self.latency(status.applied),
+            latency_seconds: latency(&status),
             rate_bytes_per_second: Some(status.bytes_per_second),
+            seconds_left: seconds_left(status.waiting_bytes, status.bytes_per_second as f64),
             rejected_files: Some(status.rejected_files),
             waits_for_baseline: status.waits_for_baseline,
             baseline_wanted_lsn: wanted.map(Lsn::get),
@@ -168,23 +166,16 @@ impl Mirror {
             targets.request_stop();
         }
     }
+}
 
-    /// Age of the oldest file that is not applied; `None` if it can't be read.
-    fn latency(&self, applied: Position) -> Option<f64> {
-        let listing = self.spool.incoming().ok()?;
-        let oldest = listing
-            .files
-            .iter()
-            .find(|file| file.name.number > applied.file);
-        let Some(oldest) = oldest else {
-            return Some(0.0);
-        };
-        let folder = self.spool.incoming_folder();
-        let file = folder.open(&oldest.name.sealed(), false).ok()?;
-        let created = ParsedFile::open(file).ok()?.header().created;
-        let age = SystemClock.now().get().saturating_sub(created.get());
-        Some(age as f64 / 1e9)
+/// Age of the oldest file that is not applied; `None` if it can't be read.
+fn latency(status: &ApplyStatus) -> Option<f64> {
+    if status.waiting_files == 0 {
+        return Some(0.0);
     }
+    let created = status.oldest_waiting?;
+    let age = SystemClock.now().get().saturating_sub(created.get());
+    Some(age as f64 / 1e9)
 }
 
 /// Who follows a store is never asked what it holds.

@@ -52,9 +52,12 @@ pub(crate) struct VolumeReport {
     pub(crate) shipped_lsn: Option<u64>,
     pub(crate) received_lsn: Option<u64>,
     pub(crate) applied_lsn: Option<u64>,
+    pub(crate) waiting_files: Option<u64>,
     pub(crate) waiting_bytes: Option<u64>,
     pub(crate) latency_seconds: Option<f64>,
     pub(crate) rate_bytes_per_second: Option<u64>,
+    /// Until nothing waits, at the present rate.
+    pub(crate) seconds_left: Option<f64>,
     /// Set while transactions are not captured: for how long.
     pub(crate) passthrough_seconds: Option<f64>,
     /// Set while parts of the disk have to be copied before the mirror can follow again.
@@ -83,10 +86,13 @@ pub(crate) struct TargetReport {
     pub(crate) shipped_lsn: Option<u64>,
     pub(crate) received_lsn: Option<u64>,
     pub(crate) applied_lsn: Option<u64>,
-    /// Bytes of files that are kept for it.
+    /// Files that are kept for it, and their bytes.
+    pub(crate) waiting_files: Option<u64>,
     pub(crate) waiting_bytes: Option<u64>,
     pub(crate) latency_seconds: Option<f64>,
     pub(crate) rate_bytes_per_second: Option<u64>,
+    /// Until it has them, at the present rate.
+    pub(crate) seconds_left: Option<f64>,
     /// Bytes of its disk that a verification has found to be different.
     pub(crate) different_bytes: Option<u64>,
     /// Why nothing is kept for it any more.
@@ -97,6 +103,14 @@ pub(crate) struct TargetReport {
     #[serde(default)]
     pub(crate) readers: Vec<ReaderReport>,
     pub(crate) last_error: Option<String>,
+}
+
+/// How long bytes take at a rate in bytes a second; `None` where nothing goes on.
+pub(crate) fn seconds_left(bytes: u64, rate: f64) -> Option<f64> {
+    match bytes {
+        0 => Some(0.0),
+        _ => (rate > 0.0).then(|| bytes as f64 / rate),
+    }
 }
 
 /// Where a target stands.
@@ -209,9 +223,12 @@ pub(crate) struct MirrorReport {
     pub(crate) open_group_lsn: Option<u64>,
     /// Bytes that are known to differ from the source.
     pub(crate) different_bytes: Option<u64>,
+    pub(crate) waiting_files: Option<u64>,
     pub(crate) waiting_bytes: Option<u64>,
     pub(crate) latency_seconds: Option<f64>,
     pub(crate) rate_bytes_per_second: Option<u64>,
+    /// Until all of it is applied, at the present rate.
+    pub(crate) seconds_left: Option<f64>,
     /// Files that were set aside since the start.
     pub(crate) rejected_files: Option<u64>,
     /// Whether nothing is applied before a baseline comes.
@@ -305,9 +322,11 @@ impl VolumeReport {
             shipped_lsn: target.shipped_lsn,
             received_lsn: target.received_lsn,
             applied_lsn: target.applied_lsn,
+            waiting_files: target.waiting_files,
             waiting_bytes: target.waiting_bytes,
             latency_seconds: target.latency_seconds,
             rate_bytes_per_second: target.rate_bytes_per_second,
+            seconds_left: target.seconds_left,
             different_bytes: target.different_bytes,
             last_error: match self.state {
                 State::Retrying => own,
@@ -339,5 +358,17 @@ impl Report {
         self.daemon.running
             && self.volumes.iter().all(VolumeReport::is_well)
             && self.mirrors.iter().all(MirrorReport::is_well)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_is_known_where_something_goes_on() {
+        assert_eq!(seconds_left(0, 0.0), Some(0.0));
+        assert_eq!(seconds_left(100, 0.0), None);
+        assert_eq!(seconds_left(100, 50.0), Some(2.0));
     }
 }

@@ -10,7 +10,7 @@ use aim_remote::ship::{Retention, Rounds, ShipOptions, ShipStatus, Shipper, Targ
 use aim_remote::transport::Transport;
 
 use super::meter::Meter;
-use super::report::{ReaderReport, TargetReport};
+use super::report::{ReaderReport, TargetReport, seconds_left};
 use super::volume::lock;
 use crate::config::TargetConfig;
 use crate::failure::{Outcome, Problem, one_line};
@@ -38,6 +38,8 @@ struct ToTarget {
     /// As it is configured.
     place: String,
     shipper: Shipper,
+    /// Whether files are packed for the way.
+    is_packing: bool,
     latency: Mutex<Meter>,
 }
 
@@ -52,6 +54,17 @@ pub(super) fn named(configs: &[TargetConfig]) -> Vec<Target> {
         max_lag: target.max_lag,
     });
     named.collect()
+}
+
+impl ToTarget {
+    /// Bytes of journal files a second: those on the line, and what packing has saved on average.
+    fn raw_rate(&self, shipping: &ShipStatus) -> f64 {
+        let rate = shipping.bytes_per_second as f64;
+        match self.is_packing && shipping.delivered_bytes > shipping.sent_bytes {
+            true => rate * (shipping.delivered_bytes as f64 / shipping.sent_bytes.max(1) as f64),
+            false => rate,
+        }
+    }
 }
 
 impl Targets {
@@ -80,6 +93,7 @@ impl Targets {
                 name: target.name.clone(),
                 place: target.target.to_string(),
                 shipper,
+                is_packing: target.line.options.compression.is_some(),
                 latency: Mutex::default(),
             });
         }
@@ -138,14 +152,16 @@ impl Targets {
                     .filter(|_| standing.standing == Standing::Left);
                 TargetReport {
                     name: line.name.clone(),
-                    place: shipping.target,
+                    place: shipping.target.clone(),
                     standing: standing.standing.into(),
                     shipped_lsn: asked.then_some(shipping.shipped.lsn.get()),
                     received_lsn: asked.then_some(shipping.received.lsn.get()),
                     applied_lsn: asked.then_some(shipping.applied.lsn.get()),
+                    waiting_files: Some(standing.kept_files),
                     waiting_bytes: Some(standing.kept_bytes),
                     latency_seconds: Some(lock(&line.latency).latency(now).as_secs_f64()),
                     rate_bytes_per_second: Some(shipping.bytes_per_second),
+                    seconds_left: seconds_left(standing.kept_bytes, line.raw_rate(&shipping)),
                     different_bytes: shipping.differences.map(|found| found.bytes().get()),
                     left_because: left,
                     needed_behind: Some(standing.is_needed_behind),

@@ -179,6 +179,10 @@ impl Volume {
             shipped_lsn: least(&targets, |target| target.shipped_lsn),
             received_lsn: least(&targets, |target| target.received_lsn),
             applied_lsn: least(&targets, |target| target.applied_lsn),
+            waiting_files: targets
+                .iter()
+                .filter_map(|target| target.waiting_files)
+                .max(),
             waiting_bytes: targets
                 .iter()
                 .filter_map(|target| target.waiting_bytes)
@@ -186,6 +190,7 @@ impl Volume {
             latency_seconds: (targets.iter().filter_map(|target| target.latency_seconds))
                 .max_by(f64::total_cmp),
             rate_bytes_per_second: sum(&targets, |target| target.rate_bytes_per_second),
+            seconds_left: longest(&targets),
             different_bytes: sum(&targets, |target| target.different_bytes),
             baseline: BaselineReport::of(self.capture.baselines().status()),
             passthrough_seconds: meters
@@ -274,6 +279,12 @@ fn state_of(capture: &CaptureStatus, shipping: Option<String>) -> (State, Option
 fn least(targets: &[TargetReport], of: impl Fn(&TargetReport) -> Option<u64>) -> Option<u64> {
     let all: Option<Vec<u64>> = targets.iter().map(of).collect();
     all?.into_iter().min()
+}
+
+/// Until the last one has what is kept for it; `None` while that is unknown of one.
+fn longest(targets: &[TargetReport]) -> Option<f64> {
+    let all: Option<Vec<f64>> = targets.iter().map(|target| target.seconds_left).collect();
+    all?.into_iter().max_by(f64::total_cmp)
 }
 
 /// All together; `None` while one is unknown.

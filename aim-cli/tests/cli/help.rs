@@ -20,6 +20,8 @@ const PAGES: &[&[&str]] = &[
     &["journal", "inspect"],
     &["journal", "verify"],
     &["journal", "apply"],
+    &["journal", "export"],
+    &["journal", "import"],
     &["config", "check"],
 ];
 

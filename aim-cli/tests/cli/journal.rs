@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::program::{aim, text};
 use crate::series::{SIZE, Series};
 
-fn flip(path: &PathBuf, at: u64) {
+pub(crate) fn flip(path: &PathBuf, at: u64) {
     let file = std::fs::File::options()
         .read(true)
         .write(true)
@@ -236,4 +236,66 @@ fn apply_takes_a_group_whole_and_says_what_differs() {
     );
     assert_eq!(done["bytes_mismatched"], 3 * 512);
     assert_eq!((block(10), block(11)), (10, 10));
+}
+
+/// All of the disk comes by in a baseline: what it follows need not be there.
+#[test]
+fn apply_goes_on_at_a_baseline_where_files_are_missing() {
+    let mut series = Series::new();
+    series.add_baseline();
+    let disk = series.path("disk.img");
+    let apply = |files: &[&PathBuf], more: &[&str]| {
+        let mut arguments = vec!["journal", "apply", "--device", text(&disk), "--json"];
+        arguments.extend(files.iter().map(|file| text(file)));
+        arguments.extend(more);
+        aim(&arguments)
+    };
+    let block = |number: usize| std::fs::read(&disk).unwrap()[number * 512];
+    let all: Vec<&PathBuf> = series.files.iter().collect();
+    aim(&[
+        "journal",
+        "verify",
+        text(all[2]),
+        text(all[4]),
+        text(all[5]),
+    ])
+    .exits(15)
+    .prints("but file 4 is next; it begins with a baseline");
+    // without its end it is of no use, and nothing of it is applied
+    let done = apply(&all[3..5], &[]).exits(3).json();
+    assert_eq!(
+        (&done["files"], &done["files_left_out"]),
+        (&0.into(), &1.into())
+    );
+    assert_eq!((&done["files_passed_over"], block(1)), (&1.into(), 0));
+    // the first ones are applied, then two are missing; the fourth is of no use
+    let some = [all[0], all[3], all[4], all[5], all[6]];
+    let told = apply(&some, &["--dry-run"]).exits(0).json();
+    assert_eq!((&told["files"], block(1)), (&4.into(), 0));
+    let done = apply(&some, &[]).exits(0).json();
+    assert_eq!((&done["files"], &done["last_file"]), (&4.into(), &7.into()));
+    assert_eq!(done["baseline_files"], serde_json::json!([5]));
+    assert_eq!(done["files_passed_over"], 1);
+    assert_eq!([block(9), block(11), block(1024)], [0, 4, 5]);
+    series.assert_applied(&disk);
+    // from the baseline on, also where more is there than the device is said to hold
+    std::fs::write(&disk, vec![0xee; SIZE as usize]).unwrap();
+    aim(&[
+        "journal",
+        "apply",
+        text(&series.path("more")),
+        "--device",
+        text(&disk),
+    ])
+    .exits(0)
+    .prints("files before file 5 are missing");
+    series.assert_applied(&disk);
+    apply(&all, &["--after", "2"])
+        .exits(15)
+        .says("say --after 0");
+    let first = text(all[4]);
+    let rows = aim(&["journal", "ls", text(&series.path("more")), "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(rows[1]["baseline_begun_lsn"], 11, "{first}");
 }

@@ -5,11 +5,13 @@
     reason = "a test ends where something is not as expected"
 )]
 
+mod carry;
 mod config;
 mod doctor;
 mod help;
 mod init;
 mod journal;
+mod packed;
 mod program;
 mod relay;
 mod run;

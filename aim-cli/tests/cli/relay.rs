@@ -74,7 +74,7 @@ fn a_third_waits_for_a_baseline_and_follows_from_there_on() {
     assert!(before.iter().all(|byte| *byte == 7));
 
     // what the source does then
-    series.add_baseline();
+    series.add_baseline_file();
     relay.bring(&series.files[3]);
     until(&third, |mirror| mirror["applied_lsn"] == 13);
     until(&relay, |mirror| {

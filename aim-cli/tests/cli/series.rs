@@ -8,6 +8,7 @@ use aim_core::format::Kind;
 use aim_core::fs::{Directory, HostDirectory};
 use aim_core::identity::VolumeIdentity;
 use aim_core::journal::{OpenFile, OpenSpec, Record};
+use aim_core::packed::{Level, Packer};
 use aim_core::state_file::StateFile;
 use aim_core::units::{ByteLen, ByteOffset, Lsn, Timestamp};
 
@@ -112,7 +113,7 @@ impl Series {
     }
 
     /// Adds a file that is a baseline: fives in the first block, and nothing in all others.
-    pub(crate) fn add_baseline(&mut self) {
+    pub(crate) fn add_baseline_file(&mut self) {
         let volume = self.volume.clone();
         let begin = self.end.lsn.next();
         let mark = |lsn, kind| Record {
@@ -133,6 +134,60 @@ impl Series {
             mark(end, Kind::BaselineEnd { begin }),
         ];
         self.seal(&volume, "more", &records);
+    }
+
+    /// Adds files 4 to 7 in the folder `more`: the fourth belongs to no baseline, the fifth begins one
+    /// that the sixth ends and that holds all of the disk, the seventh follows. The blocks of
+    /// [`assert_applied`](Self::assert_applied) are as they were.
+    pub(crate) fn add_baseline(&mut self) {
+        let volume = self.volume.clone();
+        let half = SIZE / 2;
+        let mut first = vec![0; half as usize];
+        for number in 1..=3u8 {
+            first[usize::from(number) * 512..][..512].fill(number);
+        }
+        let second = vec![5; half as usize];
+        let mark = |lsn, kind| Record {
+            kind,
+            len: ByteLen(0),
+            payload: &[],
+            ..write(lsn, 0, &[0; 512])
+        };
+        let lsn = |more| Lsn(self.end.lsn.get() + more);
+        let [four, begin, two, three, end, last] = [1, 2, 3, 4, 5, 6].map(lsn);
+        let block = [4; 512];
+        self.seal(&volume, "more", &[write(four, 9 * 512, &block)]);
+        let opened = [mark(begin, Kind::BaselineBegin), write(two, 0, &first)];
+        self.seal(&volume, "more", &opened);
+        let ended = [
+            write(three, half, &second),
+            mark(end, Kind::BaselineEnd { begin }),
+        ];
+        self.seal(&volume, "more", &ended);
+        self.seal(&volume, "more", &[write(last, 11 * 512, &block)]);
+    }
+
+    /// Packs one of the sealed files, in its place.
+    pub(crate) fn pack(&mut self, index: usize) {
+        let path = self.files[index].clone();
+        let packed = self.packed(index);
+        std::fs::remove_file(&path).unwrap();
+        self.files[index] = PathBuf::from(format!("{}.zst", text(&path)));
+        std::fs::write(&self.files[index], packed).unwrap();
+    }
+
+    /// What a shipper makes of one of them.
+    pub(crate) fn packed(&self, index: usize) -> Vec<u8> {
+        let path = &self.files[index];
+        let folder = HostDirectory::open(path.parent().unwrap()).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let file = folder.open(name, false).unwrap();
+        let mut packer = Packer::new(file, Level::MIN).unwrap();
+        let mut bytes = Vec::new();
+        while let Some(more) = packer.next_bytes().unwrap() {
+            bytes.extend(more);
+        }
+        bytes
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -166,7 +221,7 @@ fn spec(volume: &VolumeIdentity, after: Position) -> OpenSpec {
         volume: volume.clone(),
         after,
         iocb_capacity: 64,
-        target_size: ByteLen(1 << 20),
+        target_size: ByteLen(4 << 20),
         created: Timestamp(TIME),
         floor: Timestamp(0),
     }

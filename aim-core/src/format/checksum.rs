@@ -1,6 +1,6 @@
 //! The three kinds of check values: header and IOCB checksums, payload checksums, file digest.
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
+use crate::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 use crate::units::{Epoch, FileNumber, VolumeId};
 

@@ -87,4 +87,18 @@ impl UnpackError {
     pub fn is_damage(&self) -> bool {
         !matches!(self, Self::Io { .. })
     }
+
+    pub(super) fn reading(at: u64) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { at, source }
+    }
+}
+
+/// What the file system said, as it is; wrong bytes are `InvalidData` that holds the error.
+impl From<UnpackError> for io::Error {
+    fn from(error: UnpackError) -> Self {
+        match error {
+            UnpackError::Io { source, .. } => source,
+            damage => Self::new(io::ErrorKind::InvalidData, damage),
+        }
+    }
 }

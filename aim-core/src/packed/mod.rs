@@ -6,18 +6,23 @@
 //!
 //! A packed file is also a file for the program `zstd`: what is ours in it stands in frames that
 //! zstd skips. Nothing about it is trusted: what comes out is a file of unknown bytes.
+//!
+//! [`PackedView`] reads the journal file in it without storing it anywhere.
 
 mod error;
 mod frame;
 mod header;
 mod pack;
+mod piece;
 #[cfg(test)]
 mod tests;
 mod unpack;
+mod view;
 
 pub use error::UnpackError;
 pub use pack::{Level, Packer};
 pub use unpack::Unpacker;
+pub use view::PackedView;
 
 /// Bytes of the journal file in each piece; only the last one is shorter.
 pub const PIECE_BYTES: usize = 1 << 20;

@@ -1,6 +1,6 @@
 //! What is packed comes out again; nothing else does.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -32,6 +32,14 @@ impl Case {
         }
         assert!(packed.len() as u64 <= Packer::len_max(content.len() as u64));
         packed
+    }
+
+    /// Reads all that is in a packed file through a view of it.
+    fn view(&self, packed: &[u8]) -> io::Result<Vec<u8>> {
+        let view = PackedView::open(self.file(packed))?;
+        let mut content = vec![0; view.len()? as usize];
+        view.read_exact_at(&mut content, 0)?;
+        Ok(content)
     }
 
     fn unpack(&self, packed: &[u8]) -> Result<Vec<u8>, UnpackError> {
@@ -77,6 +85,7 @@ fn what_is_packed_comes_out_again() {
         let content = content(len, 7);
         let packed = case.pack(&content, level);
         assert!(case.unpack(&packed).unwrap() == content, "{len} bytes");
+        assert!(case.view(&packed).unwrap() == content, "{len} bytes");
         assert_eq!(case.pack(&content, level), packed);
     }
 }
@@ -130,6 +139,8 @@ fn what_is_cut_longer_or_altered_is_refused() {
         altered[at] ^= 0x10;
         let error = case.unpack(&altered).unwrap_err();
         assert!(error.is_damage(), "{at}: {error}");
+        let error = case.view(&altered).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{at}: {error}");
     }
 }
 
@@ -152,6 +163,60 @@ fn a_piece_gives_no_more_than_it_shall() {
     forged.extend_from_slice(&large[HEAD_BYTES..]);
     let error = case.unpack(&forged).unwrap_err();
     assert!(matches!(error, UnpackError::Frame { .. }), "{error}");
+}
+
+/// Any place can be read, in any order, also over the bounds of pieces.
+#[test]
+fn a_view_is_read_at_any_place() {
+    let case = Case::new();
+    let len = 2 * PIECE_BYTES + 5000;
+    let content = content(len, 11);
+    let packed = case.pack(&content, Level::MIN);
+    let view = PackedView::open(case.file(&packed)).unwrap();
+    assert_eq!(view.len().unwrap(), len as u64);
+    let bounds = [
+        0,
+        1,
+        PIECE_BYTES - 7,
+        PIECE_BYTES,
+        2 * PIECE_BYTES - 1,
+        len - 4096,
+    ];
+    for (from, bytes) in bounds
+        .into_iter()
+        .rev()
+        .flat_map(|from| [(from, 4096), (from, 1)])
+    {
+        let mut buffer = vec![0; bytes];
+        view.read_exact_at(&mut buffer, from as u64).unwrap();
+        assert!(buffer == content[from..from + bytes], "{bytes} at {from}");
+    }
+    for (from, bytes) in [(len, 1), (len - 1, 2), (3 * PIECE_BYTES, 1)] {
+        let end = view.read_exact_at(&mut vec![0; bytes], from as u64);
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+    view.read_exact_at(&mut [], len as u64).unwrap();
+    assert!(view.set_len(1).is_err());
+}
+
+/// One piece is damaged: the others are still read.
+#[test]
+fn a_view_of_a_damaged_file_gives_no_wrong_byte() {
+    let case = Case::new();
+    let content = content(2 * PIECE_BYTES, 12);
+    let mut packed = case.pack(&content, Level::MIN);
+    let last = packed.len() - 1;
+    packed[last] ^= 1;
+    let view = PackedView::open(case.file(&packed)).unwrap();
+    let mut piece = vec![0; PIECE_BYTES];
+    for _ in 0..2 {
+        let error = view
+            .read_exact_at(&mut piece, PIECE_BYTES as u64)
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        view.read_exact_at(&mut piece, 0).unwrap();
+        assert!(piece == content[..PIECE_BYTES]);
+    }
 }
 
 proptest! {

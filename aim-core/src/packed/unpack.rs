@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use zstd::bulk::Decompressor;
 
-use super::header::{HEAD_BYTES, Head, PIECE_HEAD_BYTES, PieceHead};
-use super::{PIECE_BYTES, UnpackError, frame};
+use super::header::{HEAD_BYTES, Head};
+use super::piece::{Piece, require_within};
+use super::{PIECE_BYTES, UnpackError};
 use crate::fs::DirFile;
 
 /// Unpacks a file piece by piece, in memory for two pieces whatever it says.
@@ -29,17 +30,14 @@ impl Unpacker {
     ///
     /// [`UnpackError`] if it is not exactly what a writer writes.
     pub fn open(file: Arc<dyn DirFile>) -> Result<Self, UnpackError> {
-        let len = file.len().map_err(reading(0))?;
-        let mut head = [0; HEAD_BYTES];
-        require_within(len, HEAD_BYTES as u64)?;
-        file.read_exact_at(&mut head, 0).map_err(reading(0))?;
+        let (len, raw_bytes) = read_head(&*file)?;
         Ok(Self {
-            raw_bytes: Head::parse(&head)?,
+            raw_bytes,
             file,
             len,
             at: HEAD_BYTES as u64,
             done: 0,
-            decompressor: Decompressor::new().map_err(reading(0))?,
+            decompressor: Decompressor::new().map_err(UnpackError::reading(0))?,
             stored: Vec::new(),
             raw: Vec::new(),
         })
@@ -59,32 +57,18 @@ impl Unpacker {
     pub fn next_piece(&mut self) -> Result<Option<&[u8]>, UnpackError> {
         let left = self.raw_bytes - self.done;
         if left == 0 {
-            return match self.at == self.len {
-                true => Ok(None),
-                false => Err(UnpackError::Length {
-                    found: self.len,
-                    expected: self.at,
-                }),
-            };
+            return require_end(self.len, self.at).map(|()| None);
         }
         let index = self.done / PIECE_BYTES as u64;
-        let raw_len = left.min(PIECE_BYTES as u64) as usize;
-        let head_end = self.at + PIECE_HEAD_BYTES as u64;
-        require_within(self.len, head_end)?;
-        let mut head = [0; PIECE_HEAD_BYTES];
-        let read = self.file.read_exact_at(&mut head, self.at);
-        read.map_err(reading(self.at))?;
-        let head = PieceHead::parse(&head, self.at, frame::stored_max(raw_len))?;
-        let end = head_end + head.stored_bytes() as u64;
-        require_within(self.len, end)?;
-        self.stored.resize(head.stored_bytes(), 0);
-        let read = self.file.read_exact_at(&mut self.stored, head_end);
-        read.map_err(reading(head_end))?;
-        head.check(index, &self.stored)?;
-        self.raw.resize(raw_len, 0);
-        frame::take(&mut self.decompressor, index, &self.stored, &mut self.raw)?;
-        self.at = end;
-        self.done += raw_len as u64;
+        let piece = Piece::find(&*self.file, self.len, self.at, index, left)?;
+        piece.take(
+            &*self.file,
+            &mut self.decompressor,
+            &mut self.stored,
+            &mut self.raw,
+        )?;
+        self.at = piece.end();
+        self.done += piece.raw_len() as u64;
         Ok(Some(&self.raw))
     }
 }
@@ -96,16 +80,23 @@ impl std::fmt::Debug for Unpacker {
     }
 }
 
-fn require_within(len: u64, end: u64) -> Result<(), UnpackError> {
-    match end <= len {
+/// Length of a packed file, and that of the journal file in it.
+pub(super) fn read_head(file: &dyn DirFile) -> Result<(u64, u64), UnpackError> {
+    let len = file.len().map_err(UnpackError::reading(0))?;
+    let mut head = [0; HEAD_BYTES];
+    require_within(len, HEAD_BYTES as u64)?;
+    file.read_exact_at(&mut head, 0)
+        .map_err(UnpackError::reading(0))?;
+    Ok((len, Head::parse(&head)?))
+}
+
+/// Nothing follows the last piece.
+pub(super) fn require_end(len: u64, end: u64) -> Result<(), UnpackError> {
+    match len == end {
         true => Ok(()),
         false => Err(UnpackError::Length {
             found: len,
             expected: end,
         }),
     }
-}
-
-fn reading(at: u64) -> impl FnOnce(std::io::Error) -> UnpackError {
-    move |source| UnpackError::Io { at, source }
 }

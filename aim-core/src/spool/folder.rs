@@ -1,8 +1,9 @@
 //! What both sides do in the folder of a volume.
 
+use std::io;
 use std::sync::Arc;
 
-use super::{Listing, SpoolError};
+use super::{Names, SpoolError};
 use crate::cursor::Position;
 use crate::failpoint::{Failpoint, reach};
 use crate::fs::Directory;
@@ -66,25 +67,33 @@ pub(super) fn remove_up_to(
     volume: VolumeId,
     position: Position,
 ) -> Result<u64, SpoolError> {
-    let listing = Listing::read(folder)?;
-    let is_past = |name: FileName| {
+    let names = Names::read(folder)?;
+    let is_past = |name: &FileName| {
         let ours = name.volume == volume && name.epoch == position.epoch;
         ours && name.number <= position.file
     };
-    let sealed = listing
-        .files
-        .iter()
-        .map(|file| (file.name, file.name.sealed()));
-    let packed = listing
-        .packed
-        .iter()
-        .map(|file| (file.name, file.name.packed()));
-    let past = sealed.chain(packed).filter(|(name, _)| is_past(*name));
+    let sealed = names.files.iter().filter(|name| is_past(name));
+    let packed = names.packed.iter().filter(|name| is_past(name));
+    let past = sealed
+        .map(FileName::sealed)
+        .chain(packed.map(FileName::packed));
+    remove(folder, past)
+}
+
+/// Removes files, as far as they are there. Returns how many were.
+///
+/// Not durable.
+pub(super) fn remove(
+    folder: &dyn Directory,
+    names: impl Iterator<Item = String>,
+) -> Result<u64, SpoolError> {
     let mut removed = 0;
-    for (_, text) in past {
-        let done = folder.remove(&text);
-        let done = done.and_then(|()| reach(Failpoint::SpoolRemoved));
-        done.map_err(SpoolError::io(folder.path().join(text)))?;
+    for text in names {
+        match folder.remove(&text) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            done => done.and_then(|()| reach(Failpoint::SpoolRemoved)),
+        }
+        .map_err(SpoolError::io(folder.path().join(text)))?;
         removed += 1;
     }
     Ok(removed)

@@ -3,8 +3,10 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use super::folder::{load_optional, load_required, remove_up_to, require_absent, store, subfolder};
-use super::{Listing, SpoolError};
+use super::folder::{
+    load_optional, load_required, remove, remove_up_to, require_absent, store, subfolder,
+};
+use super::{Listing, Names, SpoolError};
 use crate::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use crate::failpoint::{Failpoint, reach};
 use crate::fs::Directory;
@@ -156,6 +158,11 @@ impl MirrorSpool {
         Listing::read(&*self.incoming)
     }
 
+    /// The names of what has arrived: one call of the folder, whatever there is.
+    pub fn incoming_names(&self) -> Result<Names, SpoolError> {
+        Names::read(&*self.incoming)
+    }
+
     /// What has been set aside; reasons are among the strangers.
     pub fn rejected(&self) -> Result<Listing, SpoolError> {
         Listing::read(&*self.rejected)
@@ -165,6 +172,14 @@ impl MirrorSpool {
     /// durable on the devices. Returns how many there were.
     pub fn remove_applied(&self, applied: Position) -> Result<u64, SpoolError> {
         remove_up_to(&*self.incoming, self.identity.id, applied)
+    }
+
+    /// Removes arrived files by their names, as far as they are there. Returns how many were.
+    ///
+    /// Who asks for it knows that they are not needed: they are of this volume and epoch, and
+    /// applied.
+    pub fn remove_arrived(&self, names: impl Iterator<Item = String>) -> Result<u64, SpoolError> {
+        remove(&*self.incoming, names)
     }
 
     /// Sets an arrived file aside: moves it to `rejected/`, with a file beside it that gives the

@@ -23,7 +23,7 @@ mod source;
 mod tests;
 
 pub use error::SpoolError;
-pub use listing::{Listing, WaitingFile};
+pub use listing::{Listing, Names, Unfinished, WaitingFile};
 pub use mirror::MirrorSpool;
 pub use outgoing::{Outgoing, Waiting};
 pub use source::SourceSpool;

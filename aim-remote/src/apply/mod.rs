@@ -24,13 +24,16 @@
 
 mod answer;
 mod applier;
+mod arrived;
 mod error;
+mod leftover;
 mod receive;
 mod replay;
 mod status;
 mod steps;
 mod suspect;
 mod unpack;
+mod waiting;
 
 pub use applier::{Applier, ApplyOptions};
 pub use error::ApplyError;

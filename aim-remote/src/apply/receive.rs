@@ -1,18 +1,18 @@
 //! Receiving: from a file that lies in `incoming/` to one that the source may delete.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aim_core::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use aim_core::failpoint::{Failpoint, reach};
-use aim_core::journal::{
-    FileName, ParsedFile, ReadError, VerifiedFile, check_link, check_step, check_volume,
-};
+use aim_core::journal::{FileName, ReadError, VerifiedFile, check_link, check_step, check_volume};
 use aim_core::replay::{Replay, Run};
-use aim_core::spool::{Listing, MirrorSpool, SpoolError, WaitingFile};
+use aim_core::spool::{MirrorSpool, Names, SpoolError};
 use aim_core::units::FileNumber;
 
+use super::arrived::{Arrivals, Arrived};
 use super::status::Shared;
 use super::suspect::{Look, Suspects};
 use super::{ApplyError, ApplyStatus};
@@ -22,6 +22,10 @@ use crate::relay::Relay;
 /// Verified files that are kept for the applier, so that it need not verify them again: each
 /// holds its IOCBs in memory, at most 64 MiB.
 const READY_FILES_MAX: usize = 4;
+
+/// How often as long as a file that is wrong must stay as it is the source is given to send one again
+/// that was set aside: five minutes. Then the mirror goes on at a baseline behind it.
+const PATIENCE_SETTLES: u32 = 30;
 
 /// What both threads of the coordinator work with.
 #[derive(Debug)]
@@ -38,9 +42,16 @@ pub(super) struct Mirror {
     ready: Mutex<VecDeque<VerifiedFile>>,
     /// The run that waits for the end of its group.
     planned: Mutex<Option<Run>>,
+    pub(super) arrivals: Arrivals,
+    /// Whether what was applied before the start has been looked for, and removed.
+    pub(super) is_swept: AtomicBool,
     suspects: Mutex<Suspects>,
+    /// Files that were left over; these are measured, and not read.
+    leftovers: Mutex<Suspects>,
     /// How long a file that is wrong must stay as it is before it is set aside.
-    settle: Duration,
+    pub(super) settle: Duration,
+    /// Files that are not received and were set aside, each with the time when it was first.
+    set_aside: Mutex<BTreeMap<FileNumber, Instant>>,
     setting_aside: Mutex<()>,
     /// Wakes the receiver.
     pub(super) arrived: Arc<Signal>,
@@ -63,8 +74,12 @@ impl Mirror {
             shared: Shared::default(),
             ready: Mutex::default(),
             planned: Mutex::default(),
+            arrivals: Arrivals::default(),
+            is_swept: AtomicBool::new(false),
             suspects: Mutex::default(),
+            leftovers: Mutex::default(),
             settle,
+            set_aside: Mutex::default(),
             setting_aside: Mutex::default(),
             arrived: Arc::default(),
             received: Arc::default(),
@@ -78,48 +93,61 @@ impl Mirror {
 
     /// Looks at everything that lies in `incoming/`.
     pub(super) fn receive(&self) -> Result<(), ApplyError> {
-        let listing = self.spool.incoming()?;
-        self.forget_suspects(&listing);
-        for name in &listing.strangers {
+        let names = self.spool.incoming_names()?;
+        let folder = self.spool.incoming_folder();
+        let taken = self.arrivals.take(&names, &**folder);
+        taken.map_err(|source| {
+            let path = folder.path();
+            ApplyError::Spool(SpoolError::Io { path, source })
+        })?;
+        self.forget_suspects(&names);
+        for name in &names.strangers {
             // what other programs are still writing has a name that begins with a dot
             if !name.starts_with('.') {
                 self.suspect(name, "its name is not that of a journal file")?;
             }
         }
-        for arrived in in_order(&listing) {
+        for arrived in self.arrivals.in_order() {
             if self.arrived.is_stopped() {
                 break;
             }
             self.consider(arrived)?;
         }
-        self.step_over(&listing)?;
-        self.note_waiting()
+        self.step_over()?;
+        self.remove_leftovers(&names);
+        self.note_waiting();
+        Ok(())
     }
 
     /// Where the next file is missing, and all that can be applied without it is: goes on with
     /// one that begins with a baseline, if there is one, and with what follows it. A follower begins so
     /// in any case.
-    fn step_over(&self, listing: &Listing) -> Result<(), ApplyError> {
+    fn step_over(&self) -> Result<(), ApplyError> {
         let cursor = self.cursor.get();
         let identity = self.spool.identity();
         let next = cursor.received.file.next();
-        let later = in_order(listing).filter(|file| {
+        let mut later = self.arrivals.in_order();
+        later.retain(|file| {
             (file.name.volume, file.name.epoch) == (identity.id, identity.epoch)
                 && file.name.number >= next
         });
-        let mut later = later.peekable();
         let must = self.must_begin_at_a_baseline(cursor.received);
-        let is_missing = later.peek().is_some_and(|file| file.name.number > next);
+        let is_missing = later.first().is_some_and(|file| file.name.number > next);
         // in a group, or behind missing files, nothing may be applied without what is missing
         let waits = cursor.received.is_in_group() || cursor.base != FileNumber(0);
         let can_apply = cursor.applied != cursor.received && !waits;
         if !(is_missing || must) || can_apply {
             return Ok(());
         }
-        let mut later = later.skip_while(|file| !self.begins_baseline(file));
+        let mut later = later
+            .into_iter()
+            .skip_while(|file| !self.begins_baseline(file));
         let Some(base) = later.next() else {
             return Ok(());
         };
+        if !must && self.is_sent_again(next, base.name.number) {
+            return Ok(());
+        }
         let missing = FileName {
             number: next,
             ..base.name
@@ -143,17 +171,34 @@ impl Mirror {
         number > before.file.next() || self.must_begin_at_a_baseline(before)
     }
 
+    /// Whether one of these files was set aside a while ago: the source still has it, and sends it
+    /// again as soon as it sees that.
+    fn is_sent_again(&self, from: FileNumber, to: FileNumber) -> bool {
+        let mut set_aside = self.lock_set_aside();
+        set_aside.retain(|number, _| *number >= from);
+        let patience = self.settle.saturating_mul(PATIENCE_SETTLES);
+        let mut among = set_aside.range(from..=to);
+        among.any(|(_, since)| since.elapsed() < patience)
+    }
+
+    fn lock_set_aside(&self) -> MutexGuard<'_, BTreeMap<FileNumber, Instant>> {
+        (self.set_aside.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether a file claims to begin with a baseline; what is not whole does not, unless it is
-    /// packed.
+    /// packed. Of each file that can be read it is asked once.
     fn begins_baseline(&self, arrived: &Arrived) -> bool {
-        let name = arrived.name;
-        if arrived.is_packed {
-            let header = self.packed_header(name);
-            return header.is_some_and(|header| header.begins_baseline());
+        if let Some(known) = arrived.begins_baseline() {
+            return known;
         }
-        let opened = self.spool.incoming_folder().open(&name.sealed(), false);
-        let parsed = opened.ok().map(ParsedFile::open);
-        matches!(parsed, Some(Ok(file)) if file.name() == name && file.header().begins_baseline())
+        let header = match arrived.is_packed {
+            true => self.packed_header(arrived.name),
+            false => self.plain_header(arrived.name),
+        };
+        let Some(header) = header else { return false };
+        self.arrivals
+            .note_baseline(arrived, header.begins_baseline());
+        header.begins_baseline()
     }
 
     /// Whether a file lies in `incoming/`, or it can't be told.
@@ -210,6 +255,8 @@ impl Mirror {
         if arrived.is_packed {
             self.take_unpacked(name)?;
         }
+        // whoever wrote it under this name may have gone on since it was measured
+        self.arrivals.note(name, verified.bytes().get());
         pass(Failpoint::ReceiveVerified, name)?;
         if !self.make_durable(name)? {
             return Ok(());
@@ -356,13 +403,17 @@ impl Mirror {
         Ok(())
     }
 
-    fn forget_suspects(&self, listing: &Listing) {
-        let files = listing.files.iter().map(|file| file.name.sealed());
-        let packed = listing.packed.iter().map(|file| file.name.packed());
-        let strangers = listing.strangers.iter().cloned();
+    fn forget_suspects(&self, found: &Names) {
+        let files = found.files.iter().map(FileName::sealed);
+        let packed = found.packed.iter().map(FileName::packed);
+        let strangers = found.strangers.iter().cloned();
         let names: HashSet<String> = files.chain(packed).chain(strangers).collect();
         self.lock_suspects().retain(|name| names.contains(name));
         self.shared.lock().unfinished = None;
+    }
+
+    pub(super) fn lock_leftovers(&self) -> MutexGuard<'_, Suspects> {
+        (self.leftovers.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_suspects(&self) -> MutexGuard<'_, Suspects> {
@@ -378,66 +429,20 @@ impl Mirror {
             _ => {}
         }
         let kept = self.spool.reject(name, reason)?;
+        let plain = FileName::parse_sealed(name).map(|name| (name, false));
+        let ours = plain.or_else(|_| FileName::parse_packed(name).map(|name| (name, true)));
+        if let Ok((file, is_packed)) = ours {
+            self.arrivals.forget(file, is_packed);
+            let identity = self.spool.identity();
+            if (file.volume, file.epoch) == (identity.id, identity.epoch) {
+                let mut set_aside = self.lock_set_aside();
+                // not later each time, if it is no better when it comes again
+                set_aside.entry(file.number).or_insert_with(Instant::now);
+            }
+        }
         self.shared.note_rejected(kept, reason.to_owned());
         Ok(())
     }
-
-    /// Counts what waits, for the status.
-    pub(super) fn note_waiting(&self) -> Result<(), ApplyError> {
-        let listing = self.spool.incoming()?;
-        let cursor = self.cursor.get();
-        let identity = self.spool.identity();
-        let waiting: Vec<Arrived> = in_order(&listing)
-            .filter(|file| file.name.volume == identity.id && file.name.epoch == identity.epoch)
-            .filter(|file| file.name.number > cursor.applied.file)
-            .collect();
-        let next = cursor.received.file.next();
-        let is_ahead = |file: &&Arrived| file.name.number >= next;
-        let first_ahead = waiting.iter().find(is_ahead);
-        let mut status = self.shared.lock();
-        status.waiting_files = waiting.len() as u64;
-        status.waiting_bytes = waiting.iter().map(|file| file.bytes).sum();
-        status.missing = first_ahead
-            .filter(|file| file.name.number > next)
-            .map(|_| next);
-        Ok(())
-    }
-}
-
-/// A file in `incoming/` that looks like one of ours.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Arrived {
-    pub(super) name: FileName,
-    pub(super) bytes: u64,
-    pub(super) is_packed: bool,
-}
-
-impl Arrived {
-    fn text(&self) -> String {
-        match self.is_packed {
-            false => self.name.sealed(),
-            true => self.name.packed(),
-        }
-    }
-}
-
-/// The files in the order of their series. A packed one counts only where there is no other of
-/// its name.
-fn in_order(listing: &Listing) -> impl Iterator<Item = Arrived> + use<> {
-    let arrived = |is_packed| {
-        move |file: &WaitingFile| Arrived {
-            name: file.name,
-            bytes: file.bytes,
-            is_packed,
-        }
-    };
-    let plain = listing.files.iter().map(arrived(false));
-    let mut all: Vec<Arrived> = plain
-        .chain(listing.packed.iter().map(arrived(true)))
-        .collect();
-    all.sort_by_key(|file| (file.name, file.is_packed));
-    all.dedup_by_key(|file| file.name);
-    all.into_iter()
 }
 
 /// Why an arrived file is not used.

@@ -1,5 +1,7 @@
 //! Applying what has been received.
 
+use std::sync::atomic::Ordering;
+
 use aim_core::cursor::{MirrorCursor, Position};
 use aim_core::failpoint::Failpoint;
 use aim_core::journal::{FileName, ParsedFile, ReadError};
@@ -7,6 +9,7 @@ use aim_core::replay::{Replay, ReplayError, Run};
 use aim_core::units::FileNumber;
 
 use super::ApplyError;
+use super::arrived::Arrived;
 use super::receive::{Mirror, pass};
 use crate::coordinator::chain;
 
@@ -17,7 +20,7 @@ impl Mirror {
         // what was found at the start may not be durable, and what it covers is about to go
         let cursor = self.cursor.update(|_| {}).map_err(ApplyError::Cursor)?;
         // also what was applied before a crash and not yet removed
-        self.remove_applied(cursor.applied)?;
+        self.remove_applied(&cursor)?;
         let mut run = self.planned(replay, &cursor);
         if let Err(fault) = self.plan(replay, &mut run, &cursor) {
             return self.mend(&run, fault);
@@ -32,12 +35,12 @@ impl Mirror {
             Err(ReplayError::Stopped) => return Ok(false),
             Err(error) => return self.mend(&run, Fault::of(error, &run)),
         }
-        let applied = self.cursor.get().applied;
-        tracing::debug!(files = run.files().len(), %applied, "applied");
+        let cursor = self.cursor.get();
+        tracing::debug!(files = run.files().len(), applied = %cursor.applied, "applied");
         self.shared.note_differences(replay.differences());
         self.shared.note_run(&replay.start_run());
-        self.remove_applied(applied)?;
-        self.note_waiting()?;
+        self.remove_applied(&cursor)?;
+        self.note_waiting();
         if self.shared.lock().missing.is_some() {
             // a baseline that lies there has waited for this
             self.arrived.hint();
@@ -45,10 +48,23 @@ impl Mirror {
         Ok(true)
     }
 
-    /// Removes what is applied, unless others may need it.
-    fn remove_applied(&self, applied: Position) -> Result<(), ApplyError> {
-        if self.relay.is_none() {
-            self.spool.remove_applied(applied)?;
+    /// Removes what is applied: at first whatever is there, also from before a crash; then what the
+    /// receiver has seen.
+    fn remove_applied(&self, cursor: &MirrorCursor) -> Result<(), ApplyError> {
+        if self.relay.is_some() {
+            // others may need it
+            return Ok(());
+        }
+        let identity = self.spool.identity();
+        let past = (self.arrivals).take_up_to(identity, cursor.applied.file);
+        if !self.is_swept.load(Ordering::Relaxed) {
+            self.spool.remove_applied(cursor.applied)?;
+            self.is_swept.store(true, Ordering::Relaxed);
+        } else if !past.is_empty() {
+            let names = past.iter().map(Arrived::text);
+            let removed = self.spool.remove_arrived(names);
+            // nobody has noted what is left
+            removed.inspect_err(|_| self.is_swept.store(false, Ordering::Relaxed))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use aim_core::cursor::{MirrorCursor, MirrorCursorFile, Position};
+use aim_core::journal::FileName;
 use aim_core::replay::{Differences, Run};
 use aim_core::units::{FileNumber, Lsn, Timestamp};
 
@@ -26,6 +27,8 @@ pub struct ApplyStatus {
     pub waiting_files: u64,
     /// Their bytes.
     pub waiting_bytes: u64,
+    /// When the oldest of them was begun; `None` if none waits, or it can't be read.
+    pub oldest_waiting: Option<Timestamp>,
     /// The file that comes next, where later ones have arrived before it.
     pub missing: Option<FileNumber>,
     /// Whether nothing is taken up before a baseline comes: nobody asks what the devices hold.
@@ -69,6 +72,8 @@ pub(super) struct Shared(Mutex<Inner>);
 pub(super) struct Inner {
     pub(super) waiting_files: u64,
     pub(super) waiting_bytes: u64,
+    /// The first of them, and when it was begun, if that could be read.
+    pub(super) oldest_waiting: Option<(FileName, Option<Timestamp>)>,
     pub(super) missing: Option<FileNumber>,
     pub(super) open_group: Option<Lsn>,
     pub(super) group_files: u64,
@@ -129,6 +134,7 @@ impl Shared {
             applied_time: cursor.applied_time,
             waiting_files: inner.waiting_files,
             waiting_bytes: inner.waiting_bytes,
+            oldest_waiting: inner.oldest_waiting.and_then(|(_, created)| created),
             missing: inner.missing.filter(|_| !waits_for_baseline),
             waits_for_baseline,
             open_group: inner.open_group,

@@ -21,6 +21,11 @@ pub(super) struct Look {
 }
 
 impl Look {
+    /// What can be told of a file without reading it.
+    pub(super) fn of_length(len: u64) -> Self {
+        Self { len, hash: 0 }
+    }
+
     /// Looks at a file. One that is cut meanwhile looks empty from there on.
     pub(super) fn at(file: &dyn DirFile) -> io::Result<Self> {
         let len = file.len()?;

@@ -55,6 +55,7 @@ impl Mirror {
 
     /// Step 4. What comes back in a crash goes with the file itself.
     pub(super) fn remove_packed(&self, name: FileName) -> Result<(), ApplyError> {
+        self.arrivals.forget(name, true);
         match self.spool.incoming_folder().remove(&name.packed()) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(ApplyError::Unpacking { name, source })

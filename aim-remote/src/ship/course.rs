@@ -138,8 +138,14 @@ impl Retention {
                 }
             }
             (Standing::Follows, Connection::Whole) => with(Standing::Follows),
-            (Standing::New | Standing::Left, Connection::Whole) if was_asked && is_known => {
-                with(Standing::Follows)
+            (Standing::New, Connection::Whole) if was_asked && is_known => with(Standing::Follows),
+            (Standing::Left, Connection::Whole) if was_asked && is_known => {
+                let follows = state.with(index, with(Standing::Follows));
+                match self.why_left(&follows, index, &journal.listing) {
+                    // it would be left again
+                    Some(_) => with(Standing::Left),
+                    None => with(Standing::Follows),
+                }
             }
             _ => self.joining(&record.name, record.mirror, cursor, journal),
         })
@@ -199,11 +205,12 @@ impl Retention {
         let next = cursor.received.file.next();
         let is_joining = record.standing == Standing::Joins;
         let from = match record.standing {
-            Standing::Follows => Some(next),
+            // what is here is sent to who is left, too: it may get within its limits again
+            Standing::Follows | Standing::Left => Some(next),
             Standing::Joins if cursor.received.file >= record.from => Some(next),
             // what comes before the baseline is of no use to it
             Standing::Joins => self.base(listing, record.from).map(|(file, _)| file),
-            Standing::New | Standing::Left => None,
+            Standing::New => None,
         };
         Course {
             waiting: from.map_or_else(Vec::new, |from| self.of_this_series(listing, from)),

@@ -1,5 +1,7 @@
 //! What can stand in the way of shipping.
 
+use std::io::ErrorKind;
+
 use aim_core::cursor::Position;
 use aim_core::journal::{FileName, ReadError};
 use aim_core::spool::SpoolError;
@@ -109,6 +111,14 @@ impl ShipError {
             Self::SetAside { .. } | Self::NotPaired => Remedy::Retry,
             _ => Remedy::Operator,
         }
+    }
+
+    /// Whether a file that waited is not here any more.
+    pub(super) fn is_gone(&self) -> bool {
+        let Self::Unreadable { source, .. } = self else {
+            return false;
+        };
+        matches!(source, ReadError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
     }
 
     pub(super) fn reading(name: FileName) -> impl FnOnce(ReadError) -> Self {

@@ -21,7 +21,9 @@ pub struct TargetStatus {
     pub standing: Standing,
     /// Why it was left, if it is.
     pub left_because: Option<String>,
-    /// Bytes of files that are kept for it.
+    /// Files that are kept for it.
+    pub kept_files: u64,
+    /// Their bytes.
     pub kept_bytes: u64,
     /// Whether mirrors behind it wait for a baseline.
     pub is_needed_behind: bool,
@@ -38,21 +40,14 @@ impl Retention {
     pub fn check(&self, now: Timestamp, room: Option<u64>) -> Result<(), ShipError> {
         let mut state = self.lock();
         let listing = self.spool.look()?.listing;
+        let given = listing.bytes().saturating_add(self.spool.free_bytes()?);
+        state.room = room.map_or(given, |room| room.min(given));
+        state.now = now;
         for index in 0..state.targets.len() {
-            if let Some(why) = self.is_too_far(&state.targets[index], &listing, now) {
+            if let Some(why) = self.why_left(&state, index, &listing) {
                 self.leave(&mut state, index, why)?;
             }
         }
-        let used = listing.bytes();
-        let given = used.saturating_add(self.spool.free_bytes()?);
-        let room = room.map_or(given, |room| room.min(given));
-        if used as f64 > room as f64 * LEAVE_ABOVE
-            && let Some(index) = self.furthest(&state, &listing)
-        {
-            let why = format!("the journal uses {used} of {room} bytes for its sake");
-            self.leave(&mut state, index, why)?;
-        }
-        state.room = room;
         self.pace_baseline(&state, &listing);
         self.remove_unneeded(&state)
     }
@@ -70,6 +65,7 @@ impl Retention {
         TargetStatus {
             standing: entry.record.standing,
             left_because: entry.left_because.clone(),
+            kept_files: kept.as_ref().map_or(0, |files| files.len() as u64),
             kept_bytes: kept.map_or(0, |files| bytes(&files)),
             is_needed_behind: entry.behind.is_some_and(|behind| behind.wanted > Lsn(0)),
         }
@@ -90,7 +86,24 @@ impl Retention {
         self.change(state, index, record)
     }
 
-    fn is_too_far(&self, entry: &Entry, listing: &Listing, now: Timestamp) -> Option<String> {
+    /// Why a target has to be left, if it has to be.
+    pub(super) fn why_left(
+        &self,
+        state: &State,
+        index: usize,
+        listing: &Listing,
+    ) -> Option<String> {
+        let too_far = self.is_too_far(state, &state.targets[index], listing);
+        let (used, room) = (listing.bytes(), state.room);
+        let is_in_the_way = || {
+            used as f64 > room as f64 * LEAVE_ABOVE && self.furthest(state, listing) == Some(index)
+        };
+        too_far.or_else(|| {
+            is_in_the_way().then(|| format!("the journal uses {used} of {room} bytes for its sake"))
+        })
+    }
+
+    fn is_too_far(&self, state: &State, entry: &Entry, listing: &Listing) -> Option<String> {
         let kept = self.kept(&entry.record, listing);
         let lag = bytes(&kept);
         if let Some(most) = entry.max_lag.bytes
@@ -100,7 +113,10 @@ impl Retention {
         }
         let most = entry.max_lag.age?;
         let oldest = open(&*self.spool, kept.first()?.name).ok()?;
-        let age = now.get().saturating_sub(oldest.header().created.get());
+        let age = state
+            .now
+            .get()
+            .saturating_sub(oldest.header().created.get());
         let age = Duration::from_nanos(age);
         (age > most).then(|| format!("it lacks what is {} s old", age.as_secs()))
     }

@@ -7,8 +7,9 @@
 //! of it, on either host, the next round does what is left:
 //!
 //! 1. List the far `incoming/`, then read the far `mirror.cursor`. In this order, a file that was
-//!    applied between the two is seen as received, and not as missing. Then read what the mirror
-//!    knows to differ, which is of that position or of a later one.
+//!    applied between the two is seen as received, and not as missing. Read what those need who are
+//!    behind the mirror, if it is a relay. Then read what the mirror knows to differ, which is of
+//!    that position or of a later one.
 //! 2. Prove from the digests that the cursor speaks of *this* series, note what it says is received,
 //!    and remove the files that no target needs any more. Where a file that the mirror needs is gone,
 //!    it gets what follows from a baseline on.

@@ -11,13 +11,14 @@
 //!    │ or a group left something out     missing   │  │ is applied
 //!    └─────────────────────────▶ joins ◀───────────┘  │
 //!                                 │ └─────────────────┘
-//!   any ── past its max_lag ──▶ left ── reached ──▶ follows or joins
+//!   any ── past its max_lag ──▶ left ──┬─ within it again ──▶ follows
+//!                                      └─ a file is missing ─▶ joins
 //! ```
 //!
 //! Who *follows* is a party to every comparison. Who *joins* gets all from a
-//! [baseline](aim_core::capture::Baselines) on; nothing is compared meanwhile. A target that is left,
-//! or new, may follow again only if no group has left out anything since what it has applied: it
-//! was not asked.
+//! [baseline](aim_core::capture::Baselines) on; nothing is compared meanwhile. For who is *left*
+//! nothing is kept, but what is here it is sent. A target that is left, or new, may follow again
+//! only if no group has left out anything since what it has applied: it was not asked.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +32,7 @@ use aim_core::failpoint::Failpoint;
 use aim_core::journal::FileName;
 use aim_core::spool::{Listing, Outgoing, SourceSpool, SpoolError, WaitingFile};
 use aim_core::state_file::{StateError, StateFile};
-use aim_core::units::{FileNumber, Lsn, MirrorId};
+use aim_core::units::{FileNumber, Lsn, MirrorId, Timestamp};
 
 use super::ShipError;
 use super::course::Course;
@@ -84,13 +85,24 @@ pub struct Retention {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct State {
     /// As [`TargetsCursor::compared`].
     pub(super) compared: Lsn,
     pub(super) targets: Vec<Entry>,
     /// What the journal may take, when that was looked at last.
     pub(super) room: u64,
+    /// When that was.
+    pub(super) now: Timestamp,
+}
+
+impl State {
+    /// The same, with another record for one of the targets.
+    pub(super) fn with(&self, index: usize, record: TargetRecord) -> Self {
+        let mut state = self.clone();
+        state.targets[index].record = record;
+        state
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -133,6 +145,7 @@ impl Retention {
                 compared: Lsn(0),
                 targets: vec![Entry::new(&target, record)],
                 room: u64::MAX,
+                now: Timestamp(0),
             }),
         })
     }
@@ -161,6 +174,7 @@ impl Retention {
             compared: if is_only { Lsn(0) } else { compared },
             targets: entries(&targets, noted, otherwise),
             room: u64::MAX,
+            now: Timestamp(0),
         };
         Ok(Self::begin(Self {
             spool: Arc::new(spool),
@@ -181,6 +195,7 @@ impl Retention {
             compared: Lsn(0),
             targets: entries(&targets, noted, Standing::New),
             room: u64::MAX,
+            now: Timestamp(0),
         };
         Ok(Self::begin(Self {
             spool: Arc::clone(relay) as Arc<dyn Outgoing>,

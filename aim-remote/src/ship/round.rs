@@ -227,7 +227,11 @@ impl<T: Transport> Rounds<T> {
         for (files_begun, file) in missing.iter().enumerate() {
             // at least one in each round: asking alone may take longer than a round shall
             let is_time = files_begun > 0 && started.elapsed() >= longest;
-            let parsed = open(&*self.spool, file.name)?;
+            let parsed = match open(&*self.spool, file.name) {
+                // nothing is kept for a target that is left: the next look shows what there is
+                Err(error) if error.is_gone() => return set_aside.map_or(Ok(Next::Now), Err),
+                opened => opened?,
+            };
             let beside = self.files_beside(&parsed);
             if is_time
                 || !self

@@ -32,6 +32,13 @@ fn packed(site: &Site, index: usize) -> Vec<u8> {
     bytes
 }
 
+/// Lays a file into `incoming/` whole: these mirrors take one that is wrong at two looks for wrong.
+fn lay(site: &Site, text: &str, bytes: &[u8]) {
+    let hidden = site.incoming(&format!(".{text}"));
+    fs::write(&hidden, bytes).unwrap();
+    fs::rename(hidden, site.incoming(text)).unwrap();
+}
+
 fn name(site: &Site, index: usize) -> FileName {
     site.files[index].name
 }
@@ -72,11 +79,7 @@ fn packed_and_other_files_may_be_mixed() {
     site.seal(5);
     let applier = site.apply();
     for index in [4, 2] {
-        fs::write(
-            site.incoming(&name(&site, index).packed()),
-            packed(&site, index),
-        )
-        .unwrap();
+        lay(&site, &name(&site, index).packed(), &packed(&site, index));
     }
     eventually("they are seen", || {
         let status = applier.status();
@@ -84,7 +87,7 @@ fn packed_and_other_files_may_be_mixed() {
     });
     site.deliver(&site.files[3]);
     // the second one in both forms
-    fs::write(site.incoming(&name(&site, 1).packed()), packed(&site, 1)).unwrap();
+    lay(&site, &name(&site, 1).packed(), &packed(&site, 1));
     site.deliver(&site.files[1]);
     site.deliver(&site.files[0]);
     site.wait_until_applied(&applier);
@@ -114,7 +117,7 @@ fn what_is_cut_altered_or_foreign_is_set_aside() {
             0 => text.clone(),
             more => format!("{text}.{}", more + 1),
         };
-        fs::write(site.incoming(&text), bytes).unwrap();
+        lay(&site, &text, bytes);
         eventually("it is set aside", || site.rejected(&kept).exists());
         let reason = fs::read_to_string(site.rejected(&format!("{kept}.reason"))).unwrap();
         assert!(reason.contains(because), "{reason}");
@@ -122,11 +125,7 @@ fn what_is_cut_altered_or_foreign_is_set_aside() {
         assert!(left.is_empty(), "{left:?}");
     }
     for index in [0, 1] {
-        fs::write(
-            site.incoming(&name(&site, index).packed()),
-            packed(&site, index),
-        )
-        .unwrap();
+        lay(&site, &name(&site, index).packed(), &packed(&site, index));
     }
     site.wait_until_applied(&applier);
 }

@@ -6,3 +6,4 @@ mod relay;
 mod relay_steps;
 mod stores;
 mod targets;
+mod travelling;

@@ -344,3 +344,34 @@ fn where_the_room_gets_short_even_the_only_one_behind_a_relay_is_left() {
     });
     finish(&site, source, relay, vec![("third", third)]);
 }
+
+/// The disk of the third decays. Nobody asks what it holds, so only all of the disk mends it.
+#[test]
+fn a_baseline_mends_who_differs_behind_a_relay() {
+    let site = Site::new(Initial::Identical);
+    site.add_mirror("relay", &blank());
+    site.add_follower("third", &random(61));
+    let source = site.start(&[("relay", NO_LIMIT)]);
+    let _shipper = site.ship(&source, "relay");
+    let relay = RelayHost::start(&site, "relay", &[("third", NO_LIMIT)]);
+    let third = site.apply("third");
+    wait_until("it to be brought up", || {
+        relay.standing(0) == Standing::Follows
+    });
+    third.stop();
+    let mut content = site.content("third");
+    content[70_000] ^= 1;
+    std::fs::write(site.image("third"), content).unwrap();
+    let third = site.apply("third");
+    let capture = source.mirrored.capture();
+    capture.request_verify();
+    wait_until("the difference to be found", || {
+        !third.status().differences.is_empty()
+    });
+    assert!(relay.applier.status().differences.is_empty());
+    // an operator has no number that a target may have
+    let (operator, from) = (u32::MAX, captured(&source).next());
+    capture.baselines().want(operator, from);
+    wait_until("a baseline", || capture.baselines().status().ended >= from);
+    finish(&site, source, relay, vec![("third", third)]);
+}

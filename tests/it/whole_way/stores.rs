@@ -39,10 +39,11 @@ impl Site {
 
     /// A target that is called so is a store.
     fn start_stored(&self, targets: &[(&'static str, MaxLag)]) -> Source {
-        self.start_with(targets, |name| match name {
-            "store" => TargetKind::Store,
-            _ => TargetKind::Mirror,
-        })
+        let kinds = targets.iter().map(|(name, max_lag)| match *name {
+            "store" => (*name, *max_lag, TargetKind::Store),
+            _ => (*name, *max_lag, TargetKind::Mirror),
+        });
+        self.start_kinds(&kinds.collect::<Vec<_>>())
     }
 
     fn store_by(&self, source: &Source, name: &str, options: StoreOptions) -> Shipper {

@@ -81,14 +81,12 @@ impl Site {
     }
 
     pub(super) fn start(&self, targets: &[(&'static str, MaxLag)]) -> Source {
-        self.start_with(targets, |_| TargetKind::Mirror)
+        let kinds = targets.iter();
+        let kinds = kinds.map(|(name, max_lag)| (*name, *max_lag, TargetKind::Mirror));
+        self.start_kinds(&kinds.collect::<Vec<_>>())
     }
 
-    pub(super) fn start_with(
-        &self,
-        targets: &[(&'static str, MaxLag)],
-        kind: impl Fn(&str) -> TargetKind,
-    ) -> Source {
+    pub(super) fn start_kinds(&self, targets: &[(&'static str, MaxLag, TargetKind)]) -> Source {
         let config = CaptureConfig {
             seal: SealPolicy {
                 bytes: ByteLen(256 << 10),
@@ -100,16 +98,16 @@ impl Site {
         let disk = Arc::new(FileDevice::open_exclusive(self.path("source.img")).unwrap());
         let disks: Vec<Arc<dyn SourceDisk>> = vec![disk.clone()];
         let capture = Capture::start(&config, self.spool(), disks, SystemClock).unwrap();
-        let named = targets.iter().map(|(name, max_lag)| Target {
+        let named = targets.iter().map(|(name, max_lag, kind)| Target {
             name: (*name).to_owned(),
-            kind: kind(name),
+            kind: *kind,
             max_lag: *max_lag,
         });
         let retention = Retention::open(self.spool(), named.collect(), &capture).unwrap();
         Source {
             mirrored: MirroredDevice::new(disk, capture),
             retention,
-            names: targets.iter().map(|(name, _)| *name).collect(),
+            names: targets.iter().map(|(name, ..)| *name).collect(),
         }
     }
 
@@ -297,6 +295,53 @@ fn who_is_past_its_max_lag_is_left_and_brought_back_byte_for_byte() {
     assert!(one_applier.status().applied.lsn > before.lsn);
     assert_eq!(source.retention.status(1).left_because, None);
     write_at_random(&source.mirrored, 5, 20);
+    site.finish(
+        source,
+        vec![("one", one, one_applier), ("two", two, two_applier)],
+    );
+}
+
+/// One file in a round, so that it is behind for many rounds; the files are kept for another one.
+#[test]
+fn who_is_left_gets_what_is_here_and_follows_once_it_is_within_its_max_lag() {
+    let site = Site::new(Initial::Identical);
+    for name in ["one", "two"] {
+        site.add_mirror(name, &blank());
+    }
+    let source = site.start(&[("one", NO_LIMIT), ("two", LAG)]);
+    let mut rounds = site.rounds_in_place(&source, "two");
+    let two_applier = site.apply("two");
+    let mut round = || {
+        let io = FileIo::in_place();
+        run_blocking(|_| async { rounds.round(&io, Duration::ZERO).await }).unwrap()
+    };
+    write_at_random(&source.mirrored, 19, 3);
+    let captured = source.mirrored.capture().status().captured;
+    wait_until("it to have that", || {
+        round().unwrap();
+        two_applier.status().applied.lsn >= captured
+    });
+    write_at_random(&source.mirrored, 20, 100);
+    wait_until("it to be left", || {
+        source.check();
+        source.standing("two") == Standing::Left
+    });
+    let mut was_left = 0;
+    while source.standing("two") == Standing::Left {
+        round().unwrap();
+        let status = source.retention.status(1);
+        source.check();
+        let after = source.retention.status(1);
+        assert_eq!(after.standing, status.standing, "as the round has found it");
+        was_left += 1;
+        assert!(was_left < 10_000, "it does not get within its max_lag");
+    }
+    assert!(was_left > 2, "{was_left} rounds");
+    assert_eq!(source.standing("two"), Standing::Follows);
+    assert_eq!(source.retention.status(1).left_because, None);
+    assert!(!source.mirrored.capture().baselines().status().is_wanted);
+    let (one, one_applier) = (site.ship(&source, "one"), site.apply("one"));
+    let two = site.ship(&source, "two");
     site.finish(
         source,
         vec![("one", one, one_applier), ("two", two, two_applier)],
@@ -548,11 +593,10 @@ fn nothing_is_left_out_for_a_place_that_cant_be_asked() {
     std::fs::write(site.path("source.img"), &content).unwrap();
     site.add_mirror("one", &content);
     site.add_mirror("store", &random(22));
-    let targets = ["one", "store"].map(|name| (name, NO_LIMIT));
-    let source = site.start_with(&targets, |name| match name {
-        "store" => TargetKind::Store,
-        _ => TargetKind::Mirror,
-    });
+    let source = site.start_kinds(&[
+        ("one", NO_LIMIT, TargetKind::Mirror),
+        ("store", NO_LIMIT, TargetKind::Store),
+    ]);
     assert_eq!(source.standing("store"), Standing::New);
     let (one, one_applier) = (site.ship(&source, "one"), site.apply("one"));
     let (store, store_applier) = (site.ship(&source, "store"), site.apply("store"));

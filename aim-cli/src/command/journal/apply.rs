@@ -1,8 +1,10 @@
 //! `aim journal apply`: files onto a device, in series order.
 //!
 //! Nothing but the files says where the series begins. So the first file must be the first of
-//! the series, or the operator says up to which file the device already holds it. Files of a group
-//! are applied together; one that has no end yet is left out.
+//! the series, or the operator says up to which file the device already holds it. Where files are
+//! missing it goes on with one that begins with a baseline, if there is one: all of the disk comes by in
+//! it. Files of a group, and those of a baseline behind missing files, are applied together; one that
+//! has no end yet is left out.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,97 +13,40 @@ use std::sync::Arc;
 use aim_core::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use aim_core::device::{BlockDevice, FileDevice};
 use aim_core::fs::{Directory, HostDirectory};
-use aim_core::journal::ParsedFile;
-use aim_core::replay::{Replay, ReplayError, Summary};
+use aim_core::journal::{LinkError, ParsedFile};
+use aim_core::replay::{self, Replay, ReplayError, Summary};
 use aim_core::state_file::StateFile;
 use aim_core::units::{FileNumber, Lsn};
 use indicatif::ProgressBar;
-use serde::Serialize;
 
+use super::applied::Done;
 use super::files;
 use crate::args::{JournalApplyArgs, Output};
-use crate::config::Size;
 use crate::disk;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem, exit_of};
 use crate::output;
 use crate::progress;
 
-/// What was done, or would be.
-#[derive(Debug, Default, Serialize)]
-struct Done {
-    dry_run: bool,
-    files: u64,
-    transactions: u64,
-    writes: u64,
-    bytes_written: u64,
-    zeroings: u64,
-    bytes_zeroed: u64,
-    flushes: u64,
-    groups: u64,
-    verifies: u64,
-    bytes_verified: u64,
-    /// Verify records that did not match what the device holds.
-    mismatches: u64,
-    bytes_mismatched: u64,
-    last_file: u64,
-    last_lsn: u64,
-    /// Files of a group that has no end yet.
-    files_left_out: u64,
-    /// Where that group begins.
-    open_group_lsn: Option<u64>,
-}
-
 /// Runs the command.
 pub(super) fn apply(args: &JournalApplyArgs, out: &Output) -> Outcome {
     let paths = files::find_sealed(&args.paths)?;
-    let mut run = Run::start(args, &paths[0])?;
+    let (mut run, passed_over) = Run::start(args, &paths)?;
+    let paths = &paths[passed_over..];
     let bar = progress::bytes(out, paths.iter().map(|path| size(path)).sum());
-    run.apply(&paths, &bar)?;
+    run.apply(paths, &bar)?;
     bar.finish_and_clear();
     let done = run.done;
     if out.json {
         output::json(&done)?;
     } else {
-        print(&done)?;
+        done.print()?;
     }
     Ok(match (done.mismatches, done.files_left_out) {
         (0, 0) => Exit::Success,
         (0, _) => Exit::Degraded,
         _ => Exit::Mismatch,
     })
-}
-
-fn print(done: &Done) -> Outcome<()> {
-    let what = match done.dry_run {
-        true => "would be applied",
-        false => "applied",
-    };
-    output::line(format!(
-        "{what}: {} files up to file {} (LSN {}): {} writes of {}, {} zeroings of {}, {} flushes",
-        done.files,
-        done.last_file,
-        done.last_lsn,
-        done.writes,
-        Size(done.bytes_written),
-        done.zeroings,
-        Size(done.bytes_zeroed),
-        done.flushes
-    ))?;
-    if done.verifies > 0 && !done.dry_run {
-        output::line(format!(
-            "verified: {}, of which {} differ from the source",
-            Size(done.bytes_verified),
-            Size(done.bytes_mismatched)
-        ))?;
-    }
-    if let Some(lsn) = done.open_group_lsn {
-        output::line(format!(
-            "left out: {} files of the group of LSN {lsn}, which has no end yet",
-            done.files_left_out
-        ))?;
-    }
-    Ok(())
 }
 
 /// Length of a file, for the progress.
@@ -118,111 +63,145 @@ struct Run {
 }
 
 impl Run {
-    fn start(args: &JournalApplyArgs, first: &Path) -> Outcome<Self> {
-        let header = files::parse(first)?.header().clone();
-        let before = FileNumber(header.number.get() - 1);
-        let said = args.after.unwrap_or(0);
-        if said != before.get() {
-            let what = format!(
-                "the first file is number {}, not {}",
-                header.number,
-                said + 1
-            );
-            return Err(Problem::new(what)
-                .at(first.display())
-                .hint(format!(
-                    "if the device holds the series up to file {before} already, say --after {before}; \
-                     else files are missing"
-                ))
-                .exit(Exit::Gap));
-        }
+    /// Starts with the first of the files that can be applied; says how many are before it.
+    fn start(args: &JournalApplyArgs, paths: &[PathBuf]) -> Outcome<(Self, usize)> {
+        let first = files::parse(&paths[0])?;
+        let are_missing = first.header().number.get() > args.after.unwrap_or(0);
+        let (begin, start, index) = match start_with(&first, args, &paths[0]) {
+            Ok(start) => (first, start, 0),
+            Err(gap) if !are_missing => return Err(gap),
+            Err(gap) => {
+                let (index, begin) = next_baseline(paths, 0)?.ok_or(gap)?;
+                (begin, Position::START, index)
+            }
+        };
         let device: FileDevice = match args.dry_run {
             true => disk::open_read_only(&args.device)?,
             false => disk::open_exclusive(&args.device)?,
         };
         let device: Arc<dyn BlockDevice> = Arc::new(device);
-        let start = Position {
-            epoch: header.volume.epoch,
-            file: before,
-            lsn: Lsn(header.first_lsn.get() - 1),
-            digest: header.previous,
-            open_group: header.open_group,
-        };
-        let start = if before.get() == 0 {
-            Position::START
-        } else {
-            start
-        };
-        if start.is_in_group() {
-            let what = format!(
-                "the first file starts in the group of LSN {}, of which no part is applied",
-                start.open_group
-            );
-            return Err(Problem::new(what)
-                .at(first.display())
-                .hint("name the files from the one on in which the group begins")
-                .exit(Exit::Gap));
-        }
+        let volume = begin.header().volume.clone();
         let (scratch, cursor) = Scratch::with_cursor(MirrorCursor {
             received: start,
             intent: start,
             applied: start,
-            ..MirrorCursor::new(header.volume.id)
+            ..MirrorCursor::new(volume.id)
         })?;
-        let replay = Replay::new(header.volume, vec![device], cursor.clone())
+        let replay = Replay::new(volume, vec![device], cursor.clone())
             .map_err(|error| refused(&args.device, &error))?;
         let done = Done {
             dry_run: args.dry_run,
+            files_passed_over: index as u64,
             ..Done::default()
         };
-        Ok(Self {
+        let run = Self {
             replay,
             cursor,
             done,
             scratch,
-        })
+        };
+        Ok((run, index))
     }
 
     /// Applies the files run by run.
     fn apply(&mut self, paths: &[PathBuf], bar: &ProgressBar) -> Outcome<()> {
         let mut run = self.replay.start_run();
         let mut of_run: BTreeMap<FileNumber, &PathBuf> = BTreeMap::new();
-        for path in paths {
+        let mut index = 0;
+        while let Some(path) = paths.get(index) {
             let file = files::parse(path)?;
-            let added = self.replay.extend_run(&mut run, &file);
-            if !added.map_err(|error| refused(path, &error))? {
-                continue;
+            match self.replay.extend_run(&mut run, &file) {
+                Ok(true) => {}
+                Ok(false) => {
+                    index += 1;
+                    continue;
+                }
+                Err(error) => {
+                    let (base, begin) = self
+                        .behind_gap(paths, index, &error)?
+                        .ok_or_else(|| refused(path, &error))?;
+                    self.done.files_passed_over += (of_run.len() + base - index) as u64;
+                    self.step_over(&begin)?;
+                    run = self.replay.start_run();
+                    of_run.clear();
+                    index = base;
+                    continue;
+                }
             }
             of_run.insert(file.header().number, path);
-            if !run.is_complete() {
-                continue;
+            if run.is_complete() {
+                self.apply_run(&run, &of_run, bar)?;
+                run = self.replay.start_run();
+                of_run.clear();
             }
-            // several files are opened twice
-            let times = match self.done.dry_run || of_run.len() == 1 {
-                true => 1,
-                false => 2,
-            };
-            let mut open = |number| {
-                let file = open(number, of_run[&number])?;
-                bar.inc(file.len().get() / times);
-                Ok(file)
-            };
-            let summary = match self.done.dry_run {
-                false => self.replay.apply_files(&run, &mut open),
-                true => self.replay.dry_run_files(&run, &mut open),
-            };
-            let summary = summary.map_err(|error| match error {
-                ReplayError::Read { file, .. } => refused(of_run[&file], &error),
-                _ => refused(path, &error),
-            })?;
-            self.done.count(&summary);
-            self.pretend(&summary)?;
-            run = self.replay.start_run();
-            of_run.clear();
+            index += 1;
         }
         self.done.open_group_lsn = run.waits_in_group().map(Lsn::get);
         self.done.files_left_out = run.files().len() as u64;
         Ok(())
+    }
+
+    fn apply_run(
+        &mut self,
+        run: &replay::Run,
+        of_run: &BTreeMap<FileNumber, &PathBuf>,
+        bar: &ProgressBar,
+    ) -> Outcome<()> {
+        // several files are opened twice
+        let times = match self.done.dry_run || of_run.len() == 1 {
+            true => 1,
+            false => 2,
+        };
+        let mut open = |number| {
+            let file = open(number, of_run[&number])?;
+            bar.inc(size(of_run[&number]) / times);
+            Ok(file)
+        };
+        let summary = match self.done.dry_run {
+            false => self.replay.apply_files(run, &mut open),
+            true => self.replay.dry_run_files(run, &mut open),
+        };
+        let summary = summary.map_err(|error| match error {
+            ReplayError::Read { file, .. } => refused(of_run[&file], &error),
+            _ => refused(of_run[&run.reached().file], &error),
+        })?;
+        self.done.count(&summary);
+        self.pretend(&summary)
+    }
+
+    /// Where a file can't be applied because others before it are missing: the next one that can
+    /// be, with its place among the files.
+    fn behind_gap(
+        &self,
+        paths: &[PathBuf],
+        index: usize,
+        error: &ReplayError,
+    ) -> Outcome<Option<(usize, ParsedFile)>> {
+        let is_gap = matches!(
+            error,
+            ReplayError::Link {
+                source: LinkError::Gap { .. },
+                ..
+            }
+        );
+        match is_gap {
+            true => next_baseline(paths, index),
+            false => Ok(None),
+        }
+    }
+
+    /// Goes on with a file that begins with a baseline, and that files are missing before.
+    fn step_over(&mut self, begin: &ParsedFile) -> Outcome<()> {
+        let Some(position) = begin.position() else {
+            return Ok(());
+        };
+        self.done.baseline_files.push(position.file.get());
+        let noted = self.cursor.update(|cursor| {
+            cursor.received = position;
+            cursor.base = position.file;
+        });
+        let noted = noted.map(drop).map_err(ReplayError::Cursor);
+        noted.map_err(|error| refused(&self.scratch.0, &error))
     }
 
     /// In a dry run the next files are judged as if those before had been applied.
@@ -234,10 +213,65 @@ impl Run {
             cursor.received = summary.reached;
             cursor.intent = summary.reached;
             cursor.applied = summary.reached;
+            cursor.base = FileNumber(0);
         });
         let noted = noted.map(drop).map_err(ReplayError::Cursor);
         noted.map_err(|error| refused(&self.scratch.0, &error))
     }
+}
+
+/// The place just before the first file, if the series begins there or the operator says that the
+/// device holds it up to there.
+fn start_with(first: &ParsedFile, args: &JournalApplyArgs, path: &Path) -> Outcome<Position> {
+    let header = first.header();
+    let before = FileNumber(header.number.get() - 1);
+    let said = args.after.unwrap_or(0);
+    if said != before.get() {
+        let what = format!(
+            "the first file is number {}, not {}",
+            header.number,
+            said + 1
+        );
+        return Err(Problem::new(what)
+            .at(path.display())
+            .hint(format!(
+                "if the device holds the series up to file {before} already, say --after {before}; \
+                 else files are missing, and none of those that are there begins with a baseline"
+            ))
+            .exit(Exit::Gap));
+    }
+    if before.get() == 0 {
+        return Ok(Position::START);
+    }
+    let start = Position {
+        epoch: header.volume.epoch,
+        file: before,
+        lsn: Lsn(header.first_lsn.get() - 1),
+        digest: header.previous,
+        open_group: header.open_group,
+    };
+    if start.is_in_group() {
+        let what = format!(
+            "the first file starts in the group of LSN {}, of which no part is applied",
+            start.open_group
+        );
+        return Err(Problem::new(what)
+            .at(path.display())
+            .hint("name the files from the one on in which the group begins")
+            .exit(Exit::Gap));
+    }
+    Ok(start)
+}
+
+/// The first file from `from` on that begins with a baseline, and its place among the files.
+fn next_baseline(paths: &[PathBuf], from: usize) -> Outcome<Option<(usize, ParsedFile)>> {
+    for (index, path) in paths.iter().enumerate().skip(from) {
+        let file = files::parse(path)?;
+        if file.header().begins_baseline() {
+            return Ok(Some((index, file)));
+        }
+    }
+    Ok(None)
 }
 
 fn open(number: FileNumber, path: &Path) -> Result<ParsedFile, ReplayError> {
@@ -246,25 +280,6 @@ fn open(number: FileNumber, path: &Path) -> Result<ParsedFile, ReplayError> {
         file: number,
         source,
     })
-}
-
-impl Done {
-    fn count(&mut self, summary: &Summary) {
-        self.files += summary.files;
-        self.transactions += summary.transactions;
-        self.writes += summary.writes;
-        self.bytes_written += summary.bytes_written;
-        self.zeroings += summary.zeroings;
-        self.bytes_zeroed += summary.bytes_zeroed;
-        self.flushes += summary.flushes;
-        self.groups += summary.groups;
-        self.verifies += summary.verifies;
-        self.bytes_verified += summary.bytes_verified;
-        self.mismatches += summary.mismatches;
-        self.bytes_mismatched += summary.bytes_mismatched;
-        self.last_file = summary.reached.file.get();
-        self.last_lsn = summary.reached.lsn.get();
-    }
 }
 
 /// A folder for the cursor, removed at the end.

@@ -18,6 +18,9 @@ struct Row {
     path: String,
     /// `sealed`, `open`, `arriving` or `damaged`.
     state: &'static str,
+    /// Whether it is packed.
+    packed: bool,
+    /// What it takes where it lies.
     bytes: u64,
     epoch: Option<u32>,
     file_number: Option<u64>,
@@ -28,6 +31,8 @@ struct Row {
     open_group_lsn: Option<u64>,
     /// LSN of the group begin of the group in which a sealed file ends.
     open_group_at_end_lsn: Option<u64>,
+    /// LSN of the baseline begin with which a sealed file begins.
+    baseline_begun_lsn: Option<u64>,
     created: Option<String>,
     error: Option<String>,
 }
@@ -51,6 +56,7 @@ fn row(path: &Path) -> Row {
     let mut row = Row {
         path: path.display().to_string(),
         state: "damaged",
+        packed: files::is_packed(path),
         bytes: path.metadata().map_or(0, |facts| facts.len()),
         epoch: None,
         file_number: None,
@@ -59,6 +65,7 @@ fn row(path: &Path) -> Row {
         records: None,
         open_group_lsn: None,
         open_group_at_end_lsn: None,
+        baseline_begun_lsn: None,
         created: None,
         error: None,
     };
@@ -77,6 +84,7 @@ fn row(path: &Path) -> Row {
             row.records = header.records;
             row.open_group_lsn = header.open_group_lsn;
             row.open_group_at_end_lsn = header.open_group_at_end_lsn;
+            row.baseline_begun_lsn = header.baseline_begun_lsn;
             row.created = Some(header.created);
         }
         Err(failure) => {
@@ -99,10 +107,12 @@ fn print(rows: &[Row], directory: &Path) -> Outcome<()> {
         let path = Path::new(&row.path);
         let short = path.strip_prefix(directory).unwrap_or(path);
         let error = row.error.as_ref().map(|error| format!(": {error}"));
+        let base = row.baseline_begun_lsn;
+        let base = base.map(|_| " (begins with a baseline)");
         let group = row.open_group_at_end_lsn;
         let group = group.map(|lsn| format!(" (ends in the group of LSN {lsn})"));
         output::line(format!(
-            "{:>8} {:<8} {:>10} {:>10} {:>8} {:>10}  {:<27} {}{}{}",
+            "{:>8} {:<8} {:>10} {:>10} {:>8} {:>10}  {:<27} {}{}{}{}",
             cell(row.file_number),
             row.state,
             cell(row.first_lsn),
@@ -111,6 +121,7 @@ fn print(rows: &[Row], directory: &Path) -> Outcome<()> {
             Size(row.bytes).to_string(),
             row.created.as_deref().unwrap_or("-"),
             short.display(),
+            base.unwrap_or_default(),
             group.unwrap_or_default(),
             error.unwrap_or_default(),
         ))?;

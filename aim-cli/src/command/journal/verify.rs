@@ -87,7 +87,11 @@ fn check(path: &Path, series: &mut Series) -> Row {
                 row.open_group_at_end_lsn = group(file.position().open_group);
                 if let Link::Broken(why) = series.add(&file) {
                     row.result = "gap";
-                    row.error = Some(why);
+                    let base = match file.header().begins_baseline() {
+                        true => "; it begins with a baseline, at which a mirror goes on",
+                        false => "",
+                    };
+                    row.error = Some(format!("{why}{base}"));
                 }
             }
             Err(failure) => {

@@ -8,6 +8,7 @@ use aim_core::cursor::{
 };
 use aim_core::fs::{Directory, HostDirectory};
 use aim_core::identity::{FollowerIdentity, MirrorIdentity, VolumeIdentity};
+use aim_core::journal::FileName;
 use aim_core::replay::Differences;
 use aim_core::state_file::StateFile;
 use aim_core::units::VolumeId;
@@ -43,7 +44,8 @@ fn read_volume(config: &VolumeConfig, report: &mut VolumeReport) -> Result<(), S
     let volume = identity::<VolumeIdentity>(&*journal, &config.name)?;
     let sealed = plain(state::load::<SealedCursor>(&*journal))?;
     report.sealed_lsn = Some(sealed.map_or(0, |cursor| cursor.sealed.lsn.get()));
-    report.waiting_bytes = Some(bytes_in(&config.journal.join("outgoing")));
+    let (files, bytes) = waiting_in(&config.journal.join("outgoing"));
+    (report.waiting_files, report.waiting_bytes) = (Some(files), Some(bytes));
     report.targets = read_targets(&config.targets, &*journal)?;
     let all = |of: fn(&TargetReport) -> Option<u64>| {
         let all: Option<Vec<u64>> = report.targets.iter().map(of).collect();
@@ -148,7 +150,8 @@ fn read_mirror(config: &MirrorConfig, report: &mut MirrorReport) -> Result<(), S
     let cursor = plain(state::load::<MirrorCursor>(&*directory))?;
     report.received_lsn = Some(cursor.map_or(0, |cursor| cursor.received.lsn.get()));
     report.applied_lsn = Some(cursor.map_or(0, |cursor| cursor.applied.lsn.get()));
-    report.waiting_bytes = Some(bytes_in(&config.directory.join("incoming")));
+    let (files, bytes) = waiting_in(&config.directory.join("incoming"));
+    (report.waiting_files, report.waiting_bytes) = (Some(files), Some(bytes));
     report.settled = Some(cursor.is_none_or(|cursor| cursor.is_settled()));
     let received = cursor.map(|cursor| cursor.received);
     report.open_group_lsn = received
@@ -192,12 +195,18 @@ fn plain<T>(outcome: Outcome<T>) -> Result<T, String> {
     outcome.map_err(|failure| failure.brief())
 }
 
-/// Bytes of all sealed files in a folder; 0 if it is not there.
-fn bytes_in(folder: &Path) -> u64 {
+/// How many sealed files are in a folder, each in one form, and their bytes; none if it is not there.
+fn waiting_in(folder: &Path) -> (u64, u64) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.path().extension().is_some_and(|end| end == "aim"))
-        .filter_map(|entry| entry.metadata().ok())
-        .map(|facts| facts.len())
-        .sum()
+    let files = entries.filter_map(|entry| {
+        let text = entry.file_name().into_string().ok()?;
+        let plain = FileName::parse_sealed(&text).map(|name| (name, false));
+        let known = plain.or_else(|_| FileName::parse_packed(&text).map(|name| (name, true)));
+        Some((known.ok()?, entry.metadata().ok()?.len()))
+    });
+    let mut files: Vec<_> = files.collect();
+    files.sort_unstable();
+    files.dedup_by_key(|((name, _), _)| *name);
+    let bytes = files.iter().map(|(_, bytes)| bytes).sum();
+    (files.len() as u64, bytes)
 }

@@ -40,9 +40,13 @@ fn render_volume(volume: &VolumeReport, text: &mut String) {
     line(
         text,
         &[
-            ("waiting", size(volume.waiting_bytes)),
+            (
+                "waiting",
+                waiting(volume.waiting_files, volume.waiting_bytes),
+            ),
             ("latency", seconds(volume.latency_seconds)),
             ("rate", rate(volume.rate_bytes_per_second)),
+            ("left", seconds(volume.seconds_left)),
         ],
     );
     if let Some(baseline) = &volume.baseline {
@@ -103,9 +107,13 @@ fn render_target(target: &TargetReport, text: &mut String) {
         ("shipped", lsn(target.shipped_lsn)),
         ("received", lsn(target.received_lsn)),
         ("applied", lsn(target.applied_lsn)),
-        ("waiting", size(target.waiting_bytes)),
+        (
+            "waiting",
+            waiting(target.waiting_files, target.waiting_bytes),
+        ),
         ("latency", seconds(target.latency_seconds)),
         ("rate", rate(target.rate_bytes_per_second)),
+        ("left", seconds(target.seconds_left)),
     ];
     let _ = writeln!(text, "    {}", listed(&values));
     let different = target.different_bytes.filter(|bytes| *bytes > 0);
@@ -199,9 +207,13 @@ fn render_mirror(mirror: &MirrorReport, text: &mut String) {
     line(
         text,
         &[
-            ("waiting", size(mirror.waiting_bytes)),
+            (
+                "waiting",
+                waiting(mirror.waiting_files, mirror.waiting_bytes),
+            ),
             ("latency", seconds(mirror.latency_seconds)),
             ("rate", rate(mirror.rate_bytes_per_second)),
+            ("left", seconds(mirror.seconds_left)),
         ],
     );
     let group = mirror
@@ -255,6 +267,14 @@ fn size(bytes: Option<u64>) -> String {
     bytes.map_or_else(unknown, |bytes| Size(bytes).to_string())
 }
 
+/// Bytes, and in how many files.
+fn waiting(files: Option<u64>, bytes: Option<u64>) -> String {
+    match files {
+        Some(files) if files > 0 => format!("{} in {files} files", size(bytes)),
+        _ => size(bytes),
+    }
+}
+
 fn seconds(seconds: Option<f64>) -> String {
     seconds.map_or_else(unknown, |seconds| format!("{seconds:.1} s"))
 }
@@ -301,7 +321,9 @@ mod tests {
                 state: State::Retrying,
                 device: Some("/dev/aim/data".to_owned()),
                 captured_lsn: Some(812),
+                waiting_files: Some(2),
                 waiting_bytes: Some(3 << 20),
+                seconds_left: Some(6.0),
                 latency_seconds: Some(0.84),
                 last_error: Some("no route".to_owned()),
                 ..VolumeReport::default()
@@ -314,7 +336,7 @@ mod tests {
              \n\
              volume data: retrying, /dev/aim/data\n  \
                captured 812, sealed unknown, shipped unknown, received unknown, applied unknown\n  \
-               waiting 3 MiB, latency 0.8 s, rate unknown\n  \
+               waiting 3 MiB in 2 files, latency 0.8 s, rate unknown, left 6.0 s\n  \
                last error: no route\n"
         );
     }

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_64;
+use crate::xxh3::xxh3_64;
 use zerocopy::IntoBytes;
 
 use super::map_header::{BITS_PLACE, MapState, RawHeader, SHIFT_RANGE, read_header};
