@@ -5,14 +5,19 @@ use std::future::Future;
 use aim_core::identity::{FollowerIdentity, VolumeIdentity};
 use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
 use aim_remote::Trouble;
+use aim_remote::fetch::FetchError;
 use aim_remote::file_io::{Source, run_blocking};
 use aim_remote::ship::ShipError;
 use aim_remote::ssh::{self, Credential, Passphrase, SshProgram, Timeouts, Way};
+#[cfg(feature = "s3")]
+use aim_remote::store::{StoreCredentials, StoreLimits, StoreTarget};
+#[cfg(feature = "s3")]
+use aim_remote::transport::StoreTransport;
 use aim_remote::transport::{
     LocalTransport, Name, Progress, SftpTransport, Transport, TransportError,
 };
 
-use crate::config::{Key, Login, Target, TargetConfig};
+use crate::config::{Key, Login, StorePlace, Target, TargetConfig};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem};
 
@@ -23,6 +28,9 @@ pub(crate) enum Line {
     Local(LocalTransport),
     /// A directory behind an SSH server.
     Sftp(SftpTransport),
+    /// A place in an object store.
+    #[cfg(feature = "s3")]
+    Store(StoreTransport),
 }
 
 /// The way to a target.
@@ -30,10 +38,11 @@ pub(crate) fn line(config: &TargetConfig) -> Line {
     let target = match &config.target {
         Target::Directory(path) => return Line::Local(LocalTransport::new(path)),
         Target::Ssh(target) => target,
+        Target::Store(place) => return store(place, config.login.as_ref()),
     };
     // an SSH target always has a login: the configuration was refused otherwise
     let way = match &config.login {
-        None => Way::BuiltIn(ssh::Login {
+        None | Some(Login::Store { .. }) => Way::BuiltIn(ssh::Login {
             known_hosts: Vec::new(),
             credentials: Vec::new(),
         }),
@@ -55,6 +64,43 @@ pub(crate) fn line(config: &TargetConfig) -> Line {
     };
     let transport = SftpTransport::new(account, target.path.clone());
     Line::Sftp(transport.with_channels(config.line.channels))
+}
+
+/// The way to an object store; like an SSH target it always has a login.
+#[cfg(feature = "s3")]
+fn store(place: &StorePlace, login: Option<&Login>) -> Line {
+    let (endpoint, region, credentials, allow_http) = match login {
+        Some(Login::Store {
+            endpoint,
+            region,
+            credentials,
+            allow_http,
+        }) => (
+            endpoint.clone(),
+            region.clone(),
+            credentials.clone(),
+            *allow_http,
+        ),
+        _ => (None, String::new(), None, false),
+    };
+    Line::Store(StoreTransport::new(StoreTarget {
+        bucket: place.bucket.clone(),
+        prefix: place.prefix.clone(),
+        endpoint,
+        region,
+        credentials: match credentials {
+            Some(path) => StoreCredentials::File(path),
+            None => StoreCredentials::Environment,
+        },
+        allow_http,
+        limits: StoreLimits::default(),
+    }))
+}
+
+/// There is none: the configuration was refused.
+#[cfg(not(feature = "s3"))]
+fn store(place: &StorePlace, _: Option<&Login>) -> Line {
+    Line::Local(LocalTransport::new(&place.prefix))
 }
 
 fn credential(key: &Key) -> Credential {
@@ -90,6 +136,8 @@ impl<'a> FarDirectory<'a> {
         let bytes = match line(self.target) {
             Line::Local(transport) => self.complete(get(&transport, VolumeIdentity::NAME)),
             Line::Sftp(transport) => self.complete(get(&transport, VolumeIdentity::NAME)),
+            #[cfg(feature = "s3")]
+            Line::Store(transport) => self.complete(get(&transport, VolumeIdentity::NAME)),
         }?;
         let decoded = bytes
             .map(|bytes| VolumeIdentity::decode(&bytes))
@@ -108,6 +156,8 @@ impl<'a> FarDirectory<'a> {
         let bytes = match line(self.target) {
             Line::Local(transport) => self.complete(get(&transport, FollowerIdentity::NAME)),
             Line::Sftp(transport) => self.complete(get(&transport, FollowerIdentity::NAME)),
+            #[cfg(feature = "s3")]
+            Line::Store(transport) => self.complete(get(&transport, FollowerIdentity::NAME)),
         }?;
         Ok(bytes.is_some())
     }
@@ -117,6 +167,8 @@ impl<'a> FarDirectory<'a> {
         match line(self.target) {
             Line::Local(transport) => self.complete(put(&transport, name, content)),
             Line::Sftp(transport) => self.complete(put(&transport, name, content)),
+            #[cfg(feature = "s3")]
+            Line::Store(transport) => self.complete(put(&transport, name, content)),
         }
     }
 
@@ -163,7 +215,7 @@ pub(crate) fn explain(place: &str, error: &TransportError) -> Failure {
     let problem = Problem::new("can't use the target")
         .at(place)
         .because(error);
-    let (exit, hint) = advice(error);
+    let (exit, hint) = advice(place, error);
     match hint {
         Some(hint) => problem.hint(hint),
         None => problem,
@@ -172,9 +224,9 @@ pub(crate) fn explain(place: &str, error: &TransportError) -> Failure {
 }
 
 /// What is in the way of shipping, on one line, with what to do about it.
-pub(crate) fn told(trouble: &Trouble<ShipError>) -> String {
+pub(crate) fn told(place: &str, trouble: &Trouble<ShipError>) -> String {
     let hint = match &*trouble.error {
-        ShipError::Transport(error) => advice(error).1,
+        ShipError::Transport(error) => advice(place, error).1,
         ShipError::NoFollower => Some(
             "empty its directory, then `aim init NAME` on this host, and after that there: it begins anew",
         ),
@@ -190,8 +242,25 @@ pub(crate) fn told(trouble: &Trouble<ShipError>) -> String {
     }
 }
 
+/// What is in the way of fetching, likewise.
+pub(crate) fn told_of_fetching(place: &str, trouble: &Trouble<FetchError>) -> String {
+    let hint = match &*trouble.error {
+        FetchError::Transport(error) => advice(place, error).1,
+        _ => None,
+    };
+    match hint {
+        Some(hint) => format!("{} ({hint})", trouble.message()),
+        None => trouble.message(),
+    }
+}
+
 /// What an error on the way to the target means, and what helps.
-fn advice(error: &TransportError) -> (Exit, Option<&'static str>) {
+fn advice(place: &str, error: &TransportError) -> (Exit, Option<&'static str>) {
+    if place.starts_with("s3://")
+        && let Some(advice) = advice_on_stores(error)
+    {
+        return advice;
+    }
     match error {
         TransportError::AuthenticationRefused { .. } => (
             Exit::Auth,
@@ -233,6 +302,44 @@ fn advice(error: &TransportError) -> (Exit, Option<&'static str>) {
     }
 }
 
+/// What helps where an object store is meant differently from a mirror host.
+fn advice_on_stores(error: &TransportError) -> Option<(Exit, Option<&'static str>)> {
+    Some(match error {
+        TransportError::AuthenticationRefused { .. } => (
+            Exit::Auth,
+            Some("check the access key in `credentials_file`, and the clock of this host"),
+        ),
+        TransportError::Credentials { .. } => (
+            Exit::Auth,
+            Some(
+                "`credentials_file` must be a file with mode 600 and lines aws_access_key_id = ..., \
+                 aws_secret_access_key = ...",
+            ),
+        ),
+        TransportError::PermissionDenied { .. } => (
+            Exit::Auth,
+            Some(
+                "the access key needs s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject, \
+                 s3:DeleteObject and s3:AbortMultipartUpload below the prefix",
+            ),
+        ),
+        TransportError::NotFound { .. } => (
+            Exit::NotFound,
+            Some("make the bucket, or correct its name, `endpoint` or `region`"),
+        ),
+        TransportError::OtherRegion { .. } => (
+            Exit::Usage,
+            Some("set `region` to the one that the bucket was made in"),
+        ),
+        TransportError::NoSpace { .. } => (Exit::Failed, Some("raise the quota of the store")),
+        TransportError::Unreachable { .. } => (
+            Exit::Failed,
+            Some("check `endpoint`, its certificate, and the firewall"),
+        ),
+        _ => return None,
+    })
+}
+
 /// What helps where the other host is not known to be the right one.
 fn advice_on_trust(error: &TransportError) -> Option<&'static str> {
     Some(match error {
@@ -272,7 +379,7 @@ mod tests {
     fn a_trouble_names_its_cause_and_what_helps() {
         let error = TransportError::NoSpace {
             place: "mirror:22:/srv/incoming".to_owned(),
-            free: 512,
+            reason: "512 bytes are free".to_owned(),
         };
         let trouble = Trouble {
             error: Arc::new(ShipError::Transport(error)),
@@ -281,7 +388,7 @@ mod tests {
             attempts: 3,
         };
         assert_eq!(
-            told(&trouble),
+            told("ssh://aim@mirror/srv", &trouble),
             "no space left for mirror:22:/srv/incoming: 512 bytes are free \
              (make room on the mirror host)"
         );

@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 
 use aim_core::cursor::{
-    MirrorCursor, Position, RelayCursor, SealedCursor, Standing, TargetRecord, TargetsCursor,
+    MirrorCursor, Position, RelayCursor, SealedCursor, Standing, StoreCursor, StoreReader,
+    TargetRecord, TargetsCursor,
 };
 use aim_core::identity::{
     DeviceIdentity, Fingerprint, FollowerIdentity, MirrorIdentity, VolumeIdentity,
@@ -71,6 +72,32 @@ fn relay_cursor() {
         rests: true,
     };
     assert_golden(include_bytes!("../golden/state/relay.cursor"), &value);
+}
+
+#[test]
+fn store_cursor() {
+    let value = StoreCursor {
+        volume: VOLUME,
+        received: position_in_group(9),
+        base: FileNumber(3),
+        next: FileNumber(8),
+        next_lsn: Lsn(0x7f01),
+        base_time: Timestamp(1_700_000_000_000_000_001),
+        next_time: Timestamp(1_700_000_000_000_000_002),
+    };
+    assert_golden(include_bytes!("../golden/state/store.cursor"), &value);
+}
+
+#[test]
+fn store_reader() {
+    let value = StoreReader {
+        volume: VOLUME,
+        mirror: MirrorId([0xb1; 16]),
+        seen: Timestamp(1_700_000_000_000_000_003),
+        received: position_in_group(9),
+        applied: position(7),
+    };
+    assert_golden(include_bytes!("../golden/state/reader"), &value);
 }
 
 #[test]

@@ -31,7 +31,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Installs the Debian packages that building and testing need
+    /// Installs the Debian packages that building and testing need, and moto
     Setup,
     /// Shows a disk being mirrored from one machine to another, and a power failure
     Demo,
@@ -51,7 +51,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
-        Task::Setup => setup::packages().map(|()| Outcome::Success),
+        Task::Setup => setup::test_packages().map(|()| Outcome::Success),
         Task::Demo => demo::run(),
         Task::Sim(options) => sim::run(&options),
         Task::Powercut(options) => powercut::run(&options),

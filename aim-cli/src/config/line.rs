@@ -57,6 +57,8 @@ impl Check<'_> {
             Target::Ssh(_) => SftpTransport::CHANNELS,
             // a disk that has to seek is not faster for more
             Target::Directory(_) => NonZeroUsize::MIN,
+            // each has connections of its own
+            Target::Store(_) => const { NonZeroUsize::new(4).expect("not 0") },
         };
         let channels = raw.channels.map_or(default, |given| {
             let given = self.count("channels", given, CHANNELS);

@@ -20,7 +20,7 @@ mod typed;
 
 pub(crate) use load::{DEFAULT_PATH, load};
 pub(crate) use quantity::{Size, Span};
-pub(crate) use target::Target;
+pub(crate) use target::{StorePlace, Target};
 pub(crate) use typed::{
     Config, Entry, Key, Login, MirrorConfig, OnJournalFull, TargetConfig, VolumeConfig,
 };

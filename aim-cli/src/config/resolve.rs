@@ -146,9 +146,21 @@ impl Check<'_> {
             true => Vec::new(),
             false => self.targets(only, raw.targets),
         };
+        let to_store = targets.iter().find(|target| !target.target.answers());
+        if let Some(target) = to_store {
+            self.wrong(format!(
+                "{} is an object store: a mirror passes on to mirrors only",
+                target.target
+            ));
+        }
+        let table = self.table.clone();
+        self.table = table.trim_end_matches(']').to_owned() + ".fetch]";
+        let fetch = raw.fetch.map(|raw| self.fetch(raw));
+        self.table = table;
         MirrorConfig {
             name,
             targets,
+            fetch,
             device: self.absolute("device", raw.device),
             directory: self.absolute("directory", raw.directory),
         }

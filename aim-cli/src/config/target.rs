@@ -10,6 +10,17 @@ pub(crate) enum Target {
     Directory(PathBuf),
     /// A directory behind an SSH server that offers SFTP.
     Ssh(SshTarget),
+    /// A place in a bucket of an object store.
+    Store(StorePlace),
+}
+
+/// `s3://bucket/prefix`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StorePlace {
+    /// Name of the bucket.
+    pub(crate) bucket: String,
+    /// What the names of its objects begin with, without a `/` at either end.
+    pub(crate) prefix: String,
 }
 
 /// `ssh://user@host:port/path`
@@ -28,8 +39,19 @@ pub(crate) struct SshTarget {
 /// A target that can't be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidTarget {
-    #[error("`{0}` is neither ssh://user@host:port/path nor an absolute path")]
+    #[error("`{0}` is neither ssh://user@host:port/path, s3://bucket/prefix nor an absolute path")]
     Form(String),
+    #[error(
+        "`{0}` names no bucket: write s3://bucket/prefix, with 3 to 63 of a-z, 0-9, `.` and `-`"
+    )]
+    Bucket(String),
+    #[error(
+        "`{0}` names no prefix: write s3://bucket/prefix, of letters, digits, `_`, `-` and `.`"
+    )]
+    Prefix(String),
+    #[cfg(not(feature = "s3"))]
+    #[error("`{0}` is in an object store, and this aim was built without them")]
+    NoStores(String),
     #[error("`{0}` names no user: write ssh://user@host/path")]
     User(String),
     #[error("`{0}` names no host: write ssh://user@host/path")]
@@ -49,11 +71,45 @@ impl std::str::FromStr for Target {
         if let Some(rest) = text.strip_prefix("ssh://") {
             return ssh(text, rest).map(Self::Ssh);
         }
+        if let Some(rest) = text.strip_prefix("s3://") {
+            return store(text, rest).map(Self::Store);
+        }
         if text.starts_with('/') {
             return Ok(Self::Directory(PathBuf::from(text)));
         }
         Err(InvalidTarget::Form(text.to_owned()))
     }
+}
+
+impl Target {
+    /// Whether somebody there says what is held, and how far it is.
+    pub(crate) fn answers(&self) -> bool {
+        !matches!(self, Self::Store(_))
+    }
+}
+
+#[cfg(not(feature = "s3"))]
+fn store(text: &str, _: &str) -> Result<StorePlace, InvalidTarget> {
+    Err(InvalidTarget::NoStores(text.to_owned()))
+}
+
+#[cfg(feature = "s3")]
+fn store(text: &str, rest: &str) -> Result<StorePlace, InvalidTarget> {
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-';
+    if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(fits) {
+        return Err(InvalidTarget::Bucket(text.to_owned()));
+    }
+    let prefix = prefix.trim_end_matches('/');
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let is_name = |part: &str| !matches!(part, "" | "." | "..") && part.chars().all(fits);
+    if !prefix.split('/').all(is_name) {
+        return Err(InvalidTarget::Prefix(text.to_owned()));
+    }
+    Ok(StorePlace {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+    })
 }
 
 fn ssh(text: &str, rest: &str) -> Result<SshTarget, InvalidTarget> {
@@ -112,6 +168,7 @@ impl fmt::Display for Target {
         match self {
             Self::Directory(path) => write!(f, "{}", path.display()),
             Self::Ssh(ssh) => ssh.fmt(f),
+            Self::Store(store) => write!(f, "s3://{}/{}", store.bucket, store.prefix),
         }
     }
 }
@@ -144,6 +201,22 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), shown);
         }
+    }
+
+    #[cfg(feature = "s3")]
+    #[test]
+    fn places_in_stores_read_back() {
+        for (text, shown) in [
+            ("s3://aim.backup-1/data", "s3://aim.backup-1/data"),
+            ("s3://aim/volumes/data/", "s3://aim/volumes/data"),
+        ] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), shown);
+        }
+        let error = |text: &str| text.parse::<Target>().unwrap_err().to_string();
+        assert!(error("s3://Aim/data").contains("no bucket"));
+        assert!(error("s3:///data").contains("no bucket"));
+        assert!(error("s3://aim").contains("no prefix"));
+        assert!(error("s3://aim/a/../b").contains("no prefix"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::login::RawLogin;
 use super::quantity::{Size, Span};
 use super::raw::RawTarget;
 use super::resolve::Check;
+use super::target::Target;
 use super::typed::TargetConfig;
 
 /// Name of the only target, where it has none.
@@ -54,6 +55,20 @@ impl Check<'_> {
         all
     }
 
+    /// Where a mirror fetches from.
+    pub(super) fn fetch(&mut self, raw: RawTarget) -> TargetConfig {
+        for key in ["compression", "bandwidth", "max_lag_bytes", "max_lag_time"] {
+            if raw.given().contains(&key) {
+                self.wrong(format!("`{key}` has no meaning where files are fetched"));
+            }
+        }
+        let fetch = self.one_target("fetch", raw, "url");
+        if let Target::Ssh(_) = fetch.target {
+            self.wrong("`url` must be s3://bucket/prefix, or a directory".to_owned());
+        }
+        fetch
+    }
+
     fn one_target(&mut self, name: &str, raw: RawTarget, url: &str) -> TargetConfig {
         let target = self.target(url, raw.url);
         let bytes = raw
@@ -69,6 +84,10 @@ impl Check<'_> {
             known_hosts: raw.known_hosts,
             ssh_program: raw.ssh_program,
             ssh_config: raw.ssh_config,
+            endpoint: raw.endpoint,
+            region: raw.region,
+            credentials_file: raw.credentials_file,
+            allow_http: raw.allow_http,
         };
         let line = RawLine {
             channels: raw.channels,

@@ -78,7 +78,7 @@ pub(crate) struct TargetConfig {
     pub(crate) name: String,
     /// The mirror's directory.
     pub(crate) target: Target,
-    /// How to log in there; always present for an SSH target.
+    /// How to log in there; always present for an SSH target and an object store.
     pub(crate) login: Option<Login>,
     /// How files go there.
     pub(crate) line: LineConfig,
@@ -123,6 +123,17 @@ pub(crate) enum Login {
         /// Its configuration; `None`: where it looks by itself.
         config: Option<PathBuf>,
     },
+    /// At an object store.
+    Store {
+        /// Address of the server; `None`: Amazon's in the region.
+        endpoint: Option<String>,
+        /// Region of the bucket.
+        region: String,
+        /// The file with the access key; `None`: it is in variables of the environment.
+        credentials: Option<PathBuf>,
+        /// Whether the way there may be without encryption.
+        allow_http: bool,
+    },
 }
 
 /// Where the private key is.
@@ -153,6 +164,8 @@ pub(crate) struct MirrorConfig {
     pub(crate) directory: PathBuf,
     /// Where it passes on what it receives, in the order of their names; mostly nowhere.
     pub(crate) targets: Vec<TargetConfig>,
+    /// The object store that it fetches from; `None`: somebody brings it what it is to apply.
+    pub(crate) fetch: Option<TargetConfig>,
 }
 
 /// What a NAME on the command line stands for.

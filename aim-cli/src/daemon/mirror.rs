@@ -11,16 +11,19 @@ use aim_core::replay::Differences;
 use aim_core::spool::MirrorSpool;
 use aim_core::units::Lsn;
 use aim_remote::apply::{Applier, ApplyOptions, ApplyStatus};
+use aim_remote::fetch::{FetchOptions, FetchRounds, Fetcher};
 use aim_remote::relay::Relay;
 use aim_remote::ship::Retention;
+use aim_remote::transport::ReadAt;
 
-use super::report::{MirrorReport, State, seconds_left};
+use super::report::{FetchReport, MirrorReport, State, seconds_left};
 use super::targets::{Targets, named};
 use super::volume::in_the_way;
-use crate::config::{MirrorConfig, Size};
+use crate::config::{MirrorConfig, Size, TargetConfig};
 use crate::disk;
 use crate::exit::Exit;
 use crate::failure::{Outcome, Problem};
+use crate::far::{Line, line, told_of_fetching};
 use crate::state;
 
 /// A mirror that receives and applies.
@@ -30,6 +33,8 @@ pub(crate) struct Mirror {
     applier: Applier,
     /// What is passed on, and to whom.
     relay: Option<(Arc<Relay>, Targets)>,
+    /// What brings files from an object store.
+    fetcher: Option<Fetcher>,
 }
 
 impl Mirror {
@@ -52,6 +57,7 @@ impl Mirror {
             .hint(format!("run `aim init {name}` on this host"))
             .exit(Exit::NotFound));
         };
+        require_follower(config, &spool)?;
         let device = disk::open_exclusive(&config.device)?;
         disk::check_fits(spool.identity(), &device, &config.device)?;
         disk::check_paired(spool.identity(), &pairing, &device, &config.device)?;
@@ -60,7 +66,7 @@ impl Mirror {
         let (devices, options) = (vec![device], ApplyOptions::default());
         let applier = match &passing {
             Some((relay, _)) => Applier::start_relaying(relay, devices, options),
-            None => Applier::start(spool, devices, options),
+            None => Applier::start(spool.clone(), devices, options),
         };
         let applier = applier.map_err(|error| {
             Problem::new("can't start to apply")
@@ -76,10 +82,12 @@ impl Mirror {
             }
             None => None,
         };
+        let fetcher = fetcher(config, &spool)?;
         Ok(Self {
             config: config.clone(),
             applier,
             relay,
+            fetcher,
         })
     }
 
@@ -109,7 +117,17 @@ impl Mirror {
             targets = passed_on.reports(Instant::now(), status.received.is_start());
             wanted = Some(relay.wanted()).filter(|from| *from > Lsn(0));
         }
-        let trouble = trouble(&status).or_else(|| in_the_way(&targets));
+        let place = self
+            .config
+            .fetch
+            .as_ref()
+            .map(|from| from.target.to_string());
+        let fetching = self.fetcher.as_ref().zip(place);
+        let fetch = fetching.map(|(fetcher, place)| fetch_report(fetcher, &place));
+        let not_fetching = fetch.as_ref().and_then(|fetch| fetch.last_error.clone());
+        let trouble = trouble(&status)
+            .or_else(|| in_the_way(&targets))
+            .or(not_fetching);
         let different = status.differences.bytes().get();
         MirrorReport {
             name: self.config.name.clone(),
@@ -133,12 +151,16 @@ impl Mirror {
             waits_for_baseline: status.waits_for_baseline,
             baseline_wanted_lsn: wanted.map(Lsn::get),
             targets,
+            fetch,
             last_error: trouble.or_else(|| difference_message(&status.differences)),
         }
     }
 
     /// Asks it to stop after the file that is being applied.
     pub(crate) fn request_stop(&self) {
+        if let Some(fetcher) = &self.fetcher {
+            fetcher.request_stop();
+        }
         self.applier.request_stop();
         if let Some((_, targets)) = &self.relay {
             targets.request_stop();
@@ -154,6 +176,67 @@ fn latency(status: &ApplyStatus) -> Option<f64> {
     let created = status.oldest_waiting?;
     let age = SystemClock.now().get().saturating_sub(created.get());
     Some(age as f64 / 1e9)
+}
+
+/// Who follows a store is never asked what it holds.
+fn require_follower(config: &MirrorConfig, spool: &MirrorSpool) -> Outcome<()> {
+    let is_follower = spool
+        .is_follower()
+        .map_err(|error| state::spool_failed(&error))?;
+    match config.fetch.is_some() && !is_follower {
+        false => Ok(()),
+        true => Err(Problem::new(
+            "the mirror was made to be shipped to by the source: it can't fetch",
+        )
+        .at(config.directory.display())
+        .hint(format!(
+            "empty its directory, and run `aim init {}` here: it begins anew",
+            config.name
+        ))
+        .exit(Exit::Usage)),
+    }
+}
+
+/// Starts to fetch, if the mirror is to.
+fn fetcher(config: &MirrorConfig, spool: &MirrorSpool) -> Outcome<Option<Fetcher>> {
+    let Some(from) = &config.fetch else {
+        return Ok(None);
+    };
+    let started = match line(from) {
+        Line::Local(transport) => fetch(spool, transport, from),
+        #[cfg(feature = "s3")]
+        Line::Store(transport) => fetch(spool, transport, from),
+        // the configuration was refused
+        Line::Sftp(_) => return Ok(None),
+    };
+    started.map(Some).map_err(|error| {
+        Problem::new("can't start fetching")
+            .at(format!("[mirror.{}]", config.name))
+            .io(&error)
+    })
+}
+
+fn fetch(
+    spool: &MirrorSpool,
+    transport: impl ReadAt,
+    from: &TargetConfig,
+) -> std::io::Result<Fetcher> {
+    let rounds = FetchRounds::new(spool.clone(), transport, from.line.channels);
+    Fetcher::start(rounds, FetchOptions::default())
+}
+
+/// How fetching goes.
+fn fetch_report(fetcher: &Fetcher, place: &str) -> FetchReport {
+    let status = fetcher.status();
+    let trouble = status.trouble.as_ref();
+    FetchReport {
+        place: place.to_owned(),
+        waiting_files: Some(status.waiting_files),
+        waiting_bytes: Some(status.waiting_bytes),
+        rate_bytes_per_second: Some(status.bytes_per_second),
+        waits_for_baseline: status.waits_for_baseline,
+        last_error: trouble.map(|trouble| told_of_fetching(place, trouble)),
+    }
 }
 
 /// What a mirror passes on, if it is to pass on anything.

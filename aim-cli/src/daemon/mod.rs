@@ -30,8 +30,8 @@ pub(crate) use program::Program;
 #[cfg(test)]
 pub(crate) use report::DaemonReport;
 pub(crate) use report::{
-    BaselineReport, MirrorReport, Report, ResyncReport, State, TargetReport, TargetStanding,
-    VerifyReport, VolumeReport,
+    BaselineReport, FetchReport, MirrorReport, Report, ResyncReport, State, TargetReport,
+    TargetStanding, VerifyReport, VolumeReport,
 };
 pub(crate) use request::{Different, Range, Request, SyncAsked, VerifyAsked};
 pub(crate) use serve::Service;

@@ -99,6 +99,9 @@ pub(crate) struct TargetReport {
     pub(crate) left_because: Option<String>,
     /// Whether mirrors behind it wait for a baseline.
     pub(crate) needed_behind: Option<bool>,
+    /// Mirrors that follow it, where it is an object store.
+    #[serde(default)]
+    pub(crate) readers: Vec<ReaderReport>,
     pub(crate) last_error: Option<String>,
 }
 
@@ -237,6 +240,34 @@ pub(crate) struct MirrorReport {
     /// Where what arrives is passed on to, in the order of their names.
     #[serde(default)]
     pub(crate) targets: Vec<TargetReport>,
+    /// How fetching from an object store goes; `None`: it does not fetch.
+    #[serde(default)]
+    pub(crate) fetch: Option<FetchReport>,
+}
+
+/// How a mirror fetches from an object store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FetchReport {
+    /// Where from.
+    pub(crate) place: String,
+    /// Files that are in the store and not here, when last looked.
+    pub(crate) waiting_files: Option<u64>,
+    pub(crate) waiting_bytes: Option<u64>,
+    pub(crate) rate_bytes_per_second: Option<u64>,
+    /// Whether there is no baseline in the store yet at which the mirror could begin.
+    pub(crate) waits_for_baseline: bool,
+    pub(crate) last_error: Option<String>,
+}
+
+/// A mirror that follows an object store, as it says itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ReaderReport {
+    /// Its UUID.
+    pub(crate) mirror: String,
+    pub(crate) received_lsn: u64,
+    pub(crate) applied_lsn: u64,
+    /// When it said so last.
+    pub(crate) seen: String,
 }
 
 impl State {

@@ -10,11 +10,12 @@ use aim_remote::ship::{Retention, Rounds, ShipOptions, ShipStatus, Shipper, Targ
 use aim_remote::transport::Transport;
 
 use super::meter::Meter;
-use super::report::{TargetReport, seconds_left};
+use super::report::{ReaderReport, TargetReport, seconds_left};
 use super::volume::lock;
 use crate::config::TargetConfig;
 use crate::failure::{Outcome, Problem, one_line};
 use crate::far::{Line, line, told};
+use crate::time::rfc3339;
 
 /// How often it is looked whether a target is too far behind.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -34,6 +35,8 @@ pub(super) struct Targets {
 #[derive(Debug)]
 struct ToTarget {
     name: String,
+    /// As it is configured.
+    place: String,
     shipper: Shipper,
     /// Whether files are packed for the way.
     is_packing: bool,
@@ -44,7 +47,10 @@ struct ToTarget {
 pub(super) fn named(configs: &[TargetConfig]) -> Vec<Target> {
     let named = configs.iter().map(|target| Target {
         name: target.name.clone(),
-        kind: TargetKind::Mirror,
+        kind: match target.target.answers() {
+            true => TargetKind::Mirror,
+            false => TargetKind::Store,
+        },
         max_lag: target.max_lag,
     });
     named.collect()
@@ -75,6 +81,8 @@ impl Targets {
             let shipper = match line(target) {
                 Line::Local(transport) => ship(&retention, index, target, transport),
                 Line::Sftp(transport) => ship(&retention, index, target, transport),
+                #[cfg(feature = "s3")]
+                Line::Store(transport) => ship(&retention, index, target, transport),
             };
             let shipper = shipper.map_err(|error| {
                 Problem::new("can't start shipping")
@@ -83,6 +91,7 @@ impl Targets {
             })?;
             lines.push(ToTarget {
                 name: target.name.clone(),
+                place: target.target.to_string(),
                 shipper,
                 is_packing: target.line.options.compression.is_some(),
                 latency: Mutex::default(),
@@ -128,8 +137,16 @@ impl Targets {
             .map(|(index, line)| {
                 let shipping = line.shipper.status();
                 let standing = self.retention.status(index);
+                let readers = shipping.readers.iter().map(|reader| ReaderReport {
+                    mirror: reader.mirror.to_string(),
+                    received_lsn: reader.received.lsn.get(),
+                    applied_lsn: reader.applied.lsn.get(),
+                    seen: rfc3339(reader.seen),
+                });
+                let readers = readers.collect();
                 let asked = nothing_is_sealed || !shipping.shipped.is_start();
-                let trouble = shipping.trouble.as_ref().map(told);
+                let trouble = shipping.trouble.as_ref();
+                let trouble = trouble.map(|trouble| told(&line.place, trouble));
                 let left = standing
                     .left_because
                     .filter(|_| standing.standing == Standing::Left);
@@ -148,6 +165,7 @@ impl Targets {
                     different_bytes: shipping.differences.map(|found| found.bytes().get()),
                     left_because: left,
                     needed_behind: Some(standing.is_needed_behind),
+                    readers,
                     last_error: trouble,
                 }
             })

@@ -2,9 +2,13 @@
 
 use std::path::Path;
 use std::time::Duration;
+#[cfg(feature = "s3")]
+use std::time::Instant;
 
 use aim_core::identity::VolumeIdentity;
 use aim_remote::file_io::run_blocking;
+#[cfg(feature = "s3")]
+use aim_remote::transport::StoreTransport;
 use aim_remote::transport::{LocalTransport, SftpTransport, Survey, Transport, TransportError};
 
 use super::disk;
@@ -75,7 +79,9 @@ pub(super) fn examine(
             local(section, way, graph, &transport, path)
         }
         (Line::Sftp(transport), _) => sftp(section, way, &transport),
-        (Line::Local(_), Target::Ssh(_)) => None,
+        #[cfg(feature = "s3")]
+        (Line::Store(transport), _) => store(section, way, &transport),
+        (Line::Local(_), Target::Ssh(_) | Target::Store(_)) => None,
     };
     if speed.is_some() {
         belongs(section, way, identity);
@@ -104,6 +110,50 @@ fn local(
     let speed = run_blocking(|_| probe::measure(transport)).ok()?;
     judge_speed(section, way, Duration::ZERO, speed)
 }
+
+/// An object store: it is asked for what is there, so often that its answers have a time.
+#[cfg(feature = "s3")]
+fn store(section: &mut Section, way: Way<'_>, transport: &StoreTransport) -> Option<Speed> {
+    let examined = run_blocking(|_| async {
+        transport.list("").await?;
+        let mut times = Vec::new();
+        for _ in 0..ANSWERS {
+            let asked = Instant::now();
+            transport.list("").await?;
+            times.push(asked.elapsed());
+        }
+        times.sort_unstable();
+        Ok((times[ANSWERS / 2], probe::measure(transport).await))
+    });
+    let (round_trip, speed) = match examined {
+        Ok(Ok(examined)) => examined,
+        Ok(Err(error)) => {
+            section.failed("target", explain(&way.target.target.to_string(), &error));
+            return None;
+        }
+        Err(error) => {
+            let what = format!("the network part can't be started: {error}");
+            section.problem("target", what, "look at the limits of this process");
+            return None;
+        }
+    };
+    let place = way.target.target.to_string();
+    section.ok("target", format!("{place} is reached"));
+    if let Some(Login::Store { credentials, .. }) = &way.target.login {
+        let from = match credentials {
+            Some(path) => path.display().to_string(),
+            None => "the environment".to_owned(),
+        };
+        section.ok("login", format!("with the access key of {from}"));
+    }
+    let finding = section.ok("round_trip", milliseconds(round_trip));
+    finding.figure("seconds", round_trip.as_secs_f64());
+    judge_speed(section, way, round_trip, speed)
+}
+
+/// How often a store is asked, for the median.
+#[cfg(feature = "s3")]
+const ANSWERS: usize = 5;
 
 fn sftp(section: &mut Section, way: Way<'_>, transport: &SftpTransport) -> Option<Speed> {
     let examined = run_blocking(|_| async {

@@ -40,6 +40,19 @@ impl Pair {
         pair
     }
 
+    /// A directory that stands for a store, in the place of the mirror's own.
+    fn by_a_store(self) -> Self {
+        std::fs::create_dir(self.path("store")).unwrap();
+        let source = std::fs::read_to_string(self.path("source.toml")).unwrap();
+        let (mirror, store) = (self.path("mirror"), self.path("store"));
+        let source = source.replace(text(&mirror), text(&store));
+        std::fs::write(self.path("source.toml"), source).unwrap();
+        let fetch = format!("[mirror.data.fetch]\nurl = \"{}\"\n", store.display());
+        let config = std::fs::read_to_string(self.path("mirror.toml")).unwrap();
+        std::fs::write(self.path("mirror.toml"), config + &fetch).unwrap();
+        self
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -292,4 +305,37 @@ fn copying_and_verifying_are_asked_for_on_the_source() {
             .says("`data` is a mirror")
             .says("say it on the source");
     }
+}
+
+#[test]
+fn a_mirror_that_fetches_takes_the_volume_out_of_the_store() {
+    let pair = Pair::new().by_a_store();
+    let early = pair.init("mirror", &[]).exits(10);
+    assert!(
+        early.stderr.contains("no volume is in the store"),
+        "{}",
+        early.stderr
+    );
+    assert_eq!(Pair::status(pair.init("source", &[])), "initialized");
+    assert_eq!(Pair::status(pair.init("mirror", &[])), "initialized");
+    // nobody asks it what it holds
+    assert!(pair.path("mirror/follower.id").exists());
+    assert_eq!(
+        Pair::status(pair.init("mirror", &[])),
+        "already_initialized"
+    );
+    std::fs::remove_file(pair.path("mirror/volume.id")).unwrap();
+    let other = Pair::new();
+    assert_eq!(Pair::status(other.init("source", &[])), "initialized");
+    std::fs::copy(
+        other.path("mirror/volume.id"),
+        pair.path("mirror/volume.id"),
+    )
+    .unwrap();
+    let foreign = pair.init("mirror", &[]).exits(15);
+    assert!(
+        foreign.stderr.contains("belongs to volume"),
+        "{}",
+        foreign.stderr
+    );
 }

@@ -48,12 +48,19 @@ impl Caretaker {
         if batch.digests.is_none() {
             match self.shared.comparison.take_digests() {
                 Some(digests) => batch.digests = Some(digests),
-                None if self.shared.now() < patience_ends(batch.asked) => {
+                None if self.shared.now() < patience_ends(batch.asked)
+                    && !self.shared.comparison.is_pointless() =>
+                {
                     self.batch = Some(batch);
                     return Some(false);
                 }
                 None => {
-                    tracing::warn!("the mirror does not tell what it holds: all is copied");
+                    match self.shared.comparison.is_pointless() {
+                        true => tracing::info!("nobody says what a mirror holds: all is copied"),
+                        false => {
+                            tracing::warn!("the mirror does not tell what it holds: all is copied");
+                        }
+                    }
                     self.gave_up_comparing = batch.question.group;
                     self.abandon_batch(batch);
                     return Some(true);

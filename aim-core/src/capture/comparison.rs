@@ -80,6 +80,12 @@ impl Comparison {
         self.lock().is_suspended
     }
 
+    /// Whether no answer will come: nobody is a party, and nobody becomes one for now.
+    pub(super) fn is_pointless(&self) -> bool {
+        let state = self.lock();
+        state.is_suspended && state.parties.is_empty()
+    }
+
     pub(super) fn ask(&self, question: Question) {
         let mut state = self.lock();
         state.forget();
@@ -197,5 +203,10 @@ mod tests {
         comparison.dismiss(1);
         comparison.ask(question(3));
         assert_eq!(comparison.take_digests(), None);
+        assert!(!comparison.is_pointless(), "a party may be admitted");
+        comparison.suspend(true);
+        assert!(comparison.is_pointless());
+        comparison.admit(1);
+        assert!(!comparison.is_pointless());
     }
 }

@@ -15,12 +15,16 @@
 
 mod mirror;
 mod position;
+mod reader;
 mod relay;
 mod sealed;
+mod store;
 mod targets;
 
 pub use mirror::{MirrorCursor, MirrorCursorFile};
 pub use position::Position;
+pub use reader::StoreReader;
 pub use relay::RelayCursor;
 pub use sealed::SealedCursor;
+pub use store::{StoreCursor, StoredFile};
 pub use targets::{Standing, TARGET_NAME_MAX, TARGETS_MAX, TargetRecord, TargetsCursor};

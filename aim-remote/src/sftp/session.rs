@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::failure::{failure, free_bytes, is_missing};
 use super::folder::parent;
-use crate::transport::TransportError;
+use crate::transport::{TransportError, bytes_free};
 
 /// Largest piece that is read or written at once, where the server allows it: with the header
 /// of its request it stays below the 256 KiB that OpenSSH takes as one packet.
@@ -177,7 +177,7 @@ impl Session {
         match asked.await {
             Ok(stat) if free_bytes(&stat) < needed => TransportError::NoSpace {
                 place: self.place(path),
-                free: free_bytes(&stat),
+                reason: bytes_free(free_bytes(&stat)),
             },
             _ => plain,
         }

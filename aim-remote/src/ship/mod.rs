@@ -21,6 +21,9 @@
 //!    not gone on with.
 //!    One that had been there, and is neither received nor there any more, was set aside by the
 //!    mirror host: it is put again, after a look at whether it is whole here.
+//!
+//! At a store there is no mirror host; what it would say, this coordinator says in its place, as
+//! `store.rs` shows. It is never asked what it holds.
 
 mod compare;
 mod course;
@@ -34,6 +37,7 @@ mod retention;
 mod round;
 mod shipper;
 mod status;
+mod store;
 mod uploads;
 
 pub use error::ShipError;
@@ -43,3 +47,4 @@ pub use retention::{MaxLag, Retention, Target, TargetKind};
 pub use round::{Next, Rounds};
 pub use shipper::{ShipOptions, Shipper};
 pub use status::{SetAside, ShipStatus};
+pub use store::StoreOptions;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aim_core::cursor::Position;
+use aim_core::cursor::StoredFile;
 use aim_core::failpoint::Failpoint;
 use aim_core::journal::{ParsedFile, ReadError};
 use aim_core::spool::WaitingFile;
@@ -35,7 +35,8 @@ impl<T: Transport> Rounds<T> {
                 name: file.name.sealed(),
                 bytes: file.bytes,
             };
-            if is_there(&as_it_is) {
+            // that a store has the name proves nothing: put, what is there is compared
+            if is_there(&as_it_is) && self.store.is_none() {
                 self.note_there(file, as_it_is)?;
             } else if !(self.delivered.get(&number)).is_some_and(|known| is_there(&known.stored)) {
                 missing.push(*file);
@@ -134,7 +135,7 @@ impl<T: Transport> Rounds<T> {
         io: &FileIo,
     ) -> Result<Upload, ShipError> {
         // it may be gone from here by the time that it is there
-        let position = position(parsed)?;
+        let there = stored_file(parsed)?;
         let local = file.name.sealed();
         let folder = self.spool.folder();
         let is_again = self.delivered.contains_key(&file.name.number);
@@ -165,7 +166,10 @@ impl<T: Transport> Rounds<T> {
                 name: text,
                 bytes: stored.sent + stored.reused,
             };
-            Ok(Delivered { position, stored })
+            Ok(Delivered {
+                file: there,
+                stored,
+            })
         }))
     }
 
@@ -176,8 +180,11 @@ impl<T: Transport> Rounds<T> {
             known.stored = stored;
             return Ok(());
         }
-        let position = position(&open(&*self.spool, file.name)?)?;
-        let delivered = Delivered { position, stored };
+        let there = stored_file(&open(&*self.spool, file.name)?)?;
+        let delivered = Delivered {
+            file: there,
+            stored,
+        };
         self.delivered.insert(number, delivered);
         self.note_shipped();
         Ok(())
@@ -189,15 +196,17 @@ impl<T: Transport> Rounds<T> {
         self.shared.update(|status| {
             let next = |status: &ShipStatus| status.shipped.file.next().max(self.needs_from);
             while let Some(delivered) = self.delivered.get(&next(status)) {
-                status.shipped = delivered.position;
+                status.shipped = delivered.file.position;
             }
         });
     }
 }
 
-fn position(file: &ParsedFile) -> Result<Position, ShipError> {
+fn stored_file(file: &ParsedFile) -> Result<StoredFile, ShipError> {
     let not_sealed = || ShipError::reading(file.name())(ReadError::NotSealed);
-    file.position().ok_or_else(not_sealed)
+    let seal = file.header().seal.as_ref();
+    let (position, seal) = file.position().zip(seal).ok_or_else(not_sealed)?;
+    Ok(StoredFile::new(position, file.header().created, seal))
 }
 
 /// Whether nothing more can be had of the line for now.

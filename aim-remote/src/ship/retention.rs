@@ -216,6 +216,11 @@ impl Retention {
         Arc::new(self)
     }
 
+    /// Whether a target can be asked what it holds.
+    pub(super) fn kind(&self, index: usize) -> TargetKind {
+        self.lock().targets[index].kind
+    }
+
     /// Whether its targets are followers: mirrors that are never asked what they hold.
     pub(super) fn has_followers(&self) -> bool {
         self.relay.is_some()

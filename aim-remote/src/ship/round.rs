@@ -19,8 +19,9 @@ use super::course::Course;
 use super::line::LineOptions;
 use super::put::breaks_line;
 use super::receipt::open;
-use super::retention::{Retention, Said};
+use super::retention::{Retention, Said, TargetKind};
 use super::status::{SetAside, Shared};
+use super::store::Store;
 use super::uploads::{Delivered, Uploads};
 use super::{ShipError, ShipStatus};
 use crate::coordinator::Signal;
@@ -54,12 +55,14 @@ pub struct Rounds<T> {
     uploads: Uploads,
     /// Files that have arrived, since the start.
     pub(super) arrived: u64,
-    retention: Arc<Retention>,
+    pub(super) retention: Arc<Retention>,
     /// Which of its targets this is.
-    target: usize,
+    pub(super) target: usize,
     asked: Asked,
     /// What the mirror had applied when its differences were read.
     differences_at: Option<Position>,
+    /// Set where the far side is a store.
+    pub(super) store: Option<Store>,
 }
 
 /// What a look at the far side has shown.
@@ -107,6 +110,10 @@ impl<T: Transport> Rounds<T> {
     /// Rounds that carry what is sealed to one of several targets, over `transport`; and what the
     /// capture asks of its mirror, and the answers.
     pub fn to_target(retention: Arc<Retention>, target: usize, transport: T) -> Self {
+        let store = match retention.kind(target) {
+            TargetKind::Mirror => None,
+            TargetKind::Store => Some(Store::new(&retention)),
+        };
         let rounds = Self {
             spool: retention.spool.clone(),
             transport: Arc::new(transport),
@@ -121,6 +128,7 @@ impl<T: Transport> Rounds<T> {
             target,
             asked: Asked::default(),
             differences_at: None,
+            store,
         };
         rounds.over(LineOptions::default())
     }
@@ -168,7 +176,11 @@ impl<T: Transport> Rounds<T> {
         // if the round is dropped, so are they
         let mut uploads = mem::take(&mut self.uploads);
         let arrived = self.arrived;
-        let ended = self.look_and_put(&mut uploads, io, longest).await;
+        let mut ended = self.look_and_put(&mut uploads, io, longest).await;
+        if let Ok(next) = ended {
+            let kept = uploads.beside(self.keep_store_cursor()).await;
+            ended = kept.map(|()| next);
+        }
         if let Err(error) = &ended {
             // whatever is there afterwards may be another place
             self.mirror_is_ours = false;
@@ -204,6 +216,7 @@ impl<T: Transport> Rounds<T> {
     ) -> Result<Next, ShipError> {
         let started = Instant::now();
         let seen = uploads.beside(self.look()).await?;
+        uploads.beside(self.tidy_store(&seen.far)).await?;
         // what came to its end during the look was not there yet when the look began
         let carried = uploads.numbers();
         let missing = self.not_there(&seen, &carried)?;
@@ -251,8 +264,11 @@ impl<T: Transport> Rounds<T> {
     async fn look(&mut self) -> Result<Seen, ShipError> {
         self.require_own_mirror().await?;
         let far = self.far_files().await?;
-        // at once: most mirrors pass on nothing, and shall not be waited for longer
-        let (cursor, relay) = tokio::try_join!(self.far_cursor(), self.far_relay())?;
+        let (cursor, relay) = match &self.store {
+            Some(_) => (self.store_cursor().await?, None),
+            // at once: most mirrors pass on nothing, and shall not be waited for longer
+            None => tokio::try_join!(self.far_cursor(), self.far_relay())?,
+        };
         self.look_for_differences(cursor.applied).await?;
         let said = Said {
             cursor,
@@ -265,12 +281,12 @@ impl<T: Transport> Rounds<T> {
         } = self.take_receipts(&said)?;
         let origin = self.retention.origin.as_ref();
         let is_asking = match origin.and_then(|origin| origin.comparison.as_ref()) {
-            Some(comparison) => {
+            Some(comparison) if self.store.is_none() => {
                 let (party, retention) = (self.target as u32, &self.retention);
                 let carried = (self.asked).carry(party, retention, comparison, &*self.transport);
                 carried.await?
             }
-            None => false,
+            _ => false,
         };
         Ok(Seen {
             waiting,
@@ -336,7 +352,7 @@ impl<T: Transport> Rounds<T> {
 
     /// What those behind the mirror need; `None` if it passes on nothing.
     async fn far_relay(&self) -> Result<Option<RelayCursor>, ShipError> {
-        if self.retention.origin.is_none() {
+        if self.retention.origin.is_none() || self.store.is_some() {
             return Ok(None);
         }
         let name = Name::parse(RelayCursor::NAME)?;
@@ -381,7 +397,7 @@ impl<T: Transport> Rounds<T> {
     /// Reads what the mirror knows to differ. As that is stored before `applied` moves, and read
     /// here after it, it is of the position `applied` or of a later one.
     async fn look_for_differences(&mut self, applied: Position) -> Result<(), ShipError> {
-        if self.differences_at == Some(applied) {
+        if self.differences_at == Some(applied) || self.store.is_some() {
             return Ok(());
         }
         let volume = self.spool.identity().id;
@@ -415,7 +431,10 @@ impl<T: Transport> Rounds<T> {
         };
         self.shared.update(|status| {
             status.received = cursor.received;
-            status.applied = cursor.applied;
+            // of a store it is what could be applied at best, which is not known inside of a group
+            if self.store.is_none() || !cursor.applied.is_start() {
+                status.applied = cursor.applied;
+            }
             status.applied_time = cursor.applied_time;
             if status.shipped.file < cursor.received.file {
                 status.shipped = cursor.received;

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use aim_core::cursor::Position;
+use aim_core::cursor::{Position, StoreReader};
 use aim_core::replay::Differences;
 use aim_core::units::Timestamp;
 
@@ -44,6 +44,8 @@ pub struct ShipStatus {
     pub set_aside_files: u64,
     /// The last of them.
     pub last_set_aside: Option<SetAside>,
+    /// What the mirrors say that follow it, where it is a store; when last asked.
+    pub readers: Vec<StoreReader>,
     /// What is in the way.
     pub trouble: Option<Trouble<ShipError>>,
 }

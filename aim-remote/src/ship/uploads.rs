@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use aim_core::cursor::Position;
+use aim_core::cursor::StoredFile;
 use aim_core::spool::WaitingFile;
 use aim_core::units::FileNumber;
 
@@ -18,8 +18,8 @@ pub(super) type Upload = Pin<Box<dyn Future<Output = Result<Delivered, ShipError
 /// A file that was seen whole on the far side.
 #[derive(Debug)]
 pub(super) struct Delivered {
-    /// Its end in the series.
-    pub(super) position: Position,
+    /// Where it stands in the series.
+    pub(super) file: StoredFile,
     pub(super) stored: Stored,
 }
 

@@ -22,4 +22,6 @@ mod target;
 
 pub(crate) use connection::Connection;
 pub use secret::Passphrase;
+#[cfg(feature = "s3")]
+pub(crate) use secret::read as read_secret;
 pub use target::{Credential, Login, SshProgram, SshTarget, Timeouts, Way};

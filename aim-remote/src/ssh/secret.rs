@@ -52,7 +52,7 @@ impl fmt::Debug for Passphrase {
 
 /// Why a file with a secret is of no use.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SecretError {
+pub(crate) enum SecretError {
     #[error("{} can't be read: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("{} has mode {mode:03o}: others than its owner may use it", path.display())]
@@ -62,7 +62,7 @@ pub(super) enum SecretError {
 }
 
 /// Reads a file that holds a secret, if only its owner can use it.
-pub(super) fn read(path: &Path) -> Result<String, SecretError> {
+pub(crate) fn read(path: &Path) -> Result<String, SecretError> {
     let failed = |source| SecretError::Io {
         path: path.to_owned(),
         source,

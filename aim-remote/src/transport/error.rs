@@ -23,12 +23,28 @@ pub enum TransportError {
         /// One sentence for each credential.
         tried: Vec<String>,
     },
+    /// The far side can't serve the request for now, and says so.
+    #[error("{host} can't do that for now: {reason}")]
+    Busy {
+        /// Who says so.
+        host: String,
+        /// What it said.
+        reason: String,
+    },
     /// The connection ended in the middle.
     #[error("lost the connection to {host}: {reason}")]
     ConnectionLost {
         /// `host:port`.
         host: String,
         /// What the connection said.
+        reason: String,
+    },
+    /// What proves who we are can't be read.
+    #[error("no credentials for {host}: {reason}")]
+    Credentials {
+        /// Who they are for.
+        host: String,
+        /// What is wrong with them.
         reason: String,
     },
     /// The authority of a host's certificate is recorded, and the certificate is not right.
@@ -94,18 +110,28 @@ pub enum TransportError {
         reason: String,
     },
     /// The far side's file system is full.
-    #[error("no space left for {place}: {free} bytes are free")]
+    #[error("no space left for {place}: {reason}")]
     NoSpace {
         /// The far file.
         place: String,
-        /// Bytes that the far side says are free.
-        free: u64,
+        /// What the far side says of it.
+        reason: String,
     },
     /// No such file or folder.
     #[error("{place} does not exist")]
     NotFound {
         /// The far file or folder.
         place: String,
+    },
+    /// The bucket is in another region than the configured one.
+    #[error("{place} is not in region {region}: {reason}")]
+    OtherRegion {
+        /// The bucket.
+        place: String,
+        /// The configured region.
+        region: String,
+        /// What the store said.
+        reason: String,
     },
     /// The account may not do that there.
     #[error("permission denied: {place}")]
@@ -180,9 +206,10 @@ impl TransportError {
     /// Whether it may pass by itself.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::ConnectionLost { .. } | Self::Timeout { .. } | Self::Unreachable { .. } => {
-                Remedy::Retry
-            }
+            Self::Busy { .. }
+            | Self::ConnectionLost { .. }
+            | Self::Timeout { .. }
+            | Self::Unreachable { .. } => Remedy::Retry,
             _ => Remedy::Operator,
         }
     }
@@ -201,7 +228,7 @@ impl TransportError {
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace {
                 place,
-                free: free.unwrap_or(0),
+                reason: bytes_free(free.unwrap_or(0)),
             },
             _ => Self::Refused {
                 place,
@@ -209,6 +236,11 @@ impl TransportError {
             },
         }
     }
+}
+
+/// How much is free, in words.
+pub(crate) fn bytes_free(free: u64) -> String {
+    format!("{free} bytes are free")
 }
 
 /// Comes by a failpoint that concerns `place`.

@@ -53,6 +53,18 @@ pub trait Transport: Debug + Send + Sync + 'static {
     fn remove(&self, name: &Name) -> impl Future<Output = Result<(), TransportError>> + Send;
 }
 
+/// A transport that also brings large files back.
+pub trait ReadAt: Transport {
+    /// Reads `len` bytes of a file from `offset` on; fewer where it ends before, which it must
+    /// not do at `offset` already.
+    fn read_at(
+        &self,
+        name: &Name,
+        offset: u64,
+        len: usize,
+    ) -> impl Future<Output = Result<Vec<u8>, TransportError>> + Send;
+}
+
 /// A file in a far folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::PART;
 use super::name::is_component;
-use super::{Entry, Name, Progress, Put, Transport, TransportError, pass};
+use super::{Entry, Name, Progress, Put, ReadAt, Transport, TransportError, pass};
 use crate::file_io::Source;
 
 /// Bytes that are copied or compared at once.
@@ -202,6 +202,32 @@ impl Transport for LocalTransport {
             move || match directory.remove(&file) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => directory.sync(),
+            },
+        )
+        .await
+    }
+}
+
+impl ReadAt for LocalTransport {
+    async fn read_at(
+        &self,
+        name: &Name,
+        offset: u64,
+        len: usize,
+    ) -> Result<Vec<u8>, TransportError> {
+        let directory = self.folder(name.folder())?;
+        let file = name.file().to_owned();
+        blocking(
+            self.calls,
+            &self.root.join(name.as_str()),
+            None,
+            move || {
+                let file = directory.open(&file, false)?;
+                let there = file.len()?.saturating_sub(offset);
+                let there = usize::try_from(there).unwrap_or(usize::MAX);
+                let mut buffer = vec![0; len.min(there)];
+                file.read_exact_at(&mut buffer, offset)?;
+                Ok(buffer)
             },
         )
         .await

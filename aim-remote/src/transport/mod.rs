@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! shipper ── Transport ─┬─ SftpTransport ── sftp ── ssh ── any OpenSSH server
+//!                       ├─ StoreTransport ── HTTP ── any S3-compatible object store
 //!                       └─ LocalTransport ── a directory on a mounted file system
 //! ```
 
@@ -12,12 +13,16 @@ mod link;
 mod local;
 mod name;
 mod sftp;
+#[cfg(feature = "s3")]
+mod store;
 
 pub use bandwidth::{Bandwidth, Hours, InvalidTime, TimeOfDay};
-pub(crate) use error::pass;
 pub use error::{Remedy, TransportError};
-pub use interface::{Entry, Progress, Put, Transport};
+pub(crate) use error::{bytes_free, pass};
+pub use interface::{Entry, Progress, Put, ReadAt, Transport};
 pub use local::LocalTransport;
 pub(crate) use name::PART;
 pub use name::{InvalidName, Name};
 pub use sftp::{SftpTransport, Survey};
+#[cfg(feature = "s3")]
+pub use store::StoreTransport;

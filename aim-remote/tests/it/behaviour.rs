@@ -4,23 +4,54 @@ use std::fs;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aim_core::fs::{Directory, HostDirectory};
 use aim_core::packed::{Level, Unpacker};
 use aim_remote::file_io::{self, FileIo, Source};
 use aim_remote::transport::{
-    Bandwidth, LocalTransport, Name, Progress, Put, SftpTransport, Transport, TransportError,
+    Bandwidth, LocalTransport, Name, Progress, Put, SftpTransport, StoreTransport, Transport,
+    TransportError,
 };
 use tempfile::TempDir;
 
+use crate::s3_server::{self, Account, BUCKET, Moto, PREFIX, S3sFs, SEALED};
 use crate::sshd::Sshd;
 
-/// Makes transports to directories, and the server behind them if there is one.
+/// Makes transports to directories, and the server behind them if there is one. What lies there is
+/// reached past the transport, too.
 trait Far {
     type Transport: Transport;
+    /// What is sent at least before a pause, and gone on with.
+    const PIECE: usize = MIB;
     fn start() -> Self;
     fn transport(&self, directory: &Path) -> Self::Transport;
+
+    /// A transport to where nobody may write, and what that is called.
+    fn forbidden(&self, _: &Path) -> (Self::Transport, &'static str) {
+        // not even root creates files in a file system of terminals
+        (self.transport(Path::new("/dev/pts")), "/dev/pts")
+    }
+
+    fn plant(&self, directory: &Path, name: &str, content: &[u8]) {
+        fs::write(directory.join(name), content).unwrap();
+    }
+
+    fn content(&self, directory: &Path, name: &str) -> Option<Vec<u8>> {
+        fs::read(directory.join(name)).ok()
+    }
+
+    /// Changes when the file is written again.
+    fn stamp(&self, directory: &Path, name: &str) -> String {
+        let modified = fs::metadata(directory.join(name)).unwrap().modified();
+        format!("{:?}", modified.unwrap())
+    }
+
+    /// What a put says where there is no room.
+    fn is_full(error: &TransportError) -> bool {
+        matches!(error, TransportError::NoSpace { .. })
+    }
 }
 
 struct Local;
@@ -99,6 +130,108 @@ impl Far for ByProgram {
     }
 }
 
+/// A store that checks signatures. The directory is its own; it keeps objects there as files.
+struct SigningStore {
+    account: Account,
+    server: OnceLock<S3sFs>,
+}
+
+impl SigningStore {
+    fn server(&self, root: &Path) -> &S3sFs {
+        self.server.get_or_init(|| S3sFs::start(root))
+    }
+}
+
+impl Far for SigningStore {
+    type Transport = StoreTransport;
+    const PIECE: usize = 5 * MIB;
+
+    fn start() -> Self {
+        Self {
+            account: Account::new(),
+            server: OnceLock::new(),
+        }
+    }
+
+    fn transport(&self, directory: &Path) -> StoreTransport {
+        let address = self.server(directory).address;
+        StoreTransport::new(self.account.target(address, BUCKET, PREFIX))
+    }
+
+    fn forbidden(&self, directory: &Path) -> (StoreTransport, &'static str) {
+        let address = self.server(directory).address;
+        let target = self.account.target(address, SEALED, PREFIX);
+        (StoreTransport::new(target), "s3://sealed/volumes/data")
+    }
+
+    fn plant(&self, directory: &Path, name: &str, content: &[u8]) {
+        let path = s3_server::files_of(directory).join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn content(&self, directory: &Path, name: &str) -> Option<Vec<u8>> {
+        fs::read(s3_server::files_of(directory).join(name)).ok()
+    }
+
+    fn stamp(&self, directory: &Path, name: &str) -> String {
+        let path = s3_server::files_of(directory).join(name);
+        format!("{:?}", fs::metadata(path).unwrap().modified().unwrap())
+    }
+
+    /// It does not say what is wrong with its disk.
+    fn is_full(error: &TransportError) -> bool {
+        matches!(error, TransportError::Busy { reason, .. } if reason.contains("InternalError"))
+    }
+}
+
+/// A store in memory, as many test with.
+struct MotoStore {
+    account: Account,
+    bucket: String,
+}
+
+impl MotoStore {
+    fn path(&self, name: &str) -> String {
+        format!("/{}/{PREFIX}/{name}", self.bucket)
+    }
+}
+
+impl Far for MotoStore {
+    type Transport = StoreTransport;
+    const PIECE: usize = 5 * MIB;
+
+    fn start() -> Self {
+        Self {
+            account: Account::new(),
+            bucket: Moto::shared().new_bucket(),
+        }
+    }
+
+    fn transport(&self, _: &Path) -> StoreTransport {
+        let address = Moto::shared().address;
+        StoreTransport::new(self.account.target(address, &self.bucket, PREFIX))
+    }
+
+    fn plant(&self, _: &Path, name: &str, content: &[u8]) {
+        let (head, _) = Moto::shared().ask("PUT", &self.path(name), content);
+        assert!(head.contains(" 200 "), "{head}");
+    }
+
+    fn content(&self, _: &Path, name: &str) -> Option<Vec<u8>> {
+        let (head, content) = Moto::shared().ask("GET", &self.path(name), b"");
+        head.contains(" 200 ").then_some(content)
+    }
+
+    fn stamp(&self, _: &Path, name: &str) -> String {
+        let (head, _) = Moto::shared().ask("HEAD", &self.path(name), b"");
+        let mut lines = head.lines().map(str::to_lowercase);
+        lines
+            .find(|line| line.starts_with("last-modified"))
+            .unwrap()
+    }
+}
+
 /// A transport to an empty directory with `incoming/`, and files to put there.
 struct Case<F: Far> {
     far: F,
@@ -135,6 +268,18 @@ impl<F: Far> Case<F> {
 
     fn far_path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    fn plant(&self, name: &str, content: &[u8]) {
+        self.far.plant(self.directory.path(), name, content);
+    }
+
+    fn content(&self, name: &str) -> Option<Vec<u8>> {
+        self.far.content(self.directory.path(), name)
+    }
+
+    fn stamp(&self, name: &str) -> String {
+        self.far.stamp(self.directory.path(), name)
     }
 }
 
@@ -180,10 +325,9 @@ async fn files_travel<F: Far>(case: Case<F>) {
         let to = format!("incoming/{index}.aim");
         let stored = put(&transport, &to, &case.source(&content)).await.unwrap();
         assert_eq!(stored.sent, len as u64);
-        assert_eq!(fs::read(case.far_path(&to)).unwrap(), content);
+        assert!(case.content(&to).unwrap() == content);
     }
-    fs::write(case.far_path("mirror.cursor"), b"cursor").unwrap();
-    fs::create_dir(case.far_path("incoming/folder")).unwrap();
+    case.plant("mirror.cursor", b"cursor");
     let mut listed = transport.list("incoming").await.unwrap();
     listed.sort();
     let lens: Vec<_> = listed.iter().map(|entry| entry.len).collect();
@@ -199,18 +343,24 @@ async fn files_travel<F: Far>(case: Case<F>) {
     for _ in 0..2 {
         transport.remove(&name("incoming/0.aim")).await.unwrap();
     }
-    assert!(!case.far_path("incoming/0.aim").exists());
+    assert_eq!(case.content("incoming/0.aim"), None);
+}
+
+async fn folders_are_not_listed<F: Far>(case: Case<F>) {
+    fs::create_dir(case.far_path("incoming/folder")).unwrap();
+    fs::write(case.far_path("incoming/a"), b"x").unwrap();
+    let listed = case.transport().list("incoming").await.unwrap();
+    assert_eq!(listed.len(), 1);
 }
 
 async fn a_file_that_is_there_is_left_alone<F: Far>(case: Case<F>) {
     let transport = case.transport();
     let source = case.source(&bytes(2 * MIB + 1, 1));
     put(&transport, "incoming/a.aim", &source).await.unwrap();
-    let before = fs::metadata(case.far_path("incoming/a.aim")).unwrap();
+    let before = case.stamp("incoming/a.aim");
     let again = put(&transport, "incoming/a.aim", &source).await.unwrap();
     assert_eq!(again.sent, 0);
-    let after = fs::metadata(case.far_path("incoming/a.aim")).unwrap();
-    assert_eq!(before.modified().unwrap(), after.modified().unwrap());
+    assert_eq!(before, case.stamp("incoming/a.aim"));
     assert_eq!(transport.list("incoming").await.unwrap().len(), 1);
 }
 
@@ -221,10 +371,10 @@ async fn other_content_is_replaced<F: Far>(case: Case<F>) {
     content[MIB - 1] ^= 1;
     let stored = put(&transport, "a", &case.source(&content)).await.unwrap();
     assert_eq!(stored.reused, 0);
-    assert_eq!(fs::read(case.far_path("a")).unwrap(), content);
+    assert_eq!(case.content("a").unwrap(), content);
     content.truncate(10);
     put(&transport, "a", &case.source(&content)).await.unwrap();
-    assert_eq!(fs::read(case.far_path("a")).unwrap(), content);
+    assert_eq!(case.content("a").unwrap(), content);
 }
 
 async fn a_part_is_continued_where_it_is_the_same<F: Far>(case: Case<F>) {
@@ -264,12 +414,18 @@ async fn what_is_missing_is_not_found<F: Far>(case: Case<F>) {
         matches!(missing, TransportError::NotFound { .. }),
         "{missing}"
     );
-    let missing = transport.list("nowhere").await.unwrap_err();
+    let missing = transport.list("../..").await.unwrap_err();
     assert!(
         matches!(missing, TransportError::NotFound { .. }),
         "{missing}"
     );
-    let missing = transport.list("../..").await.unwrap_err();
+    // the transport is of use afterwards
+    put(&transport, "a", &case.source(b"x")).await.unwrap();
+}
+
+async fn a_missing_folder_is_not_found<F: Far>(case: Case<F>) {
+    let transport = case.transport();
+    let missing = transport.list("nowhere").await.unwrap_err();
     assert!(
         matches!(missing, TransportError::NotFound { .. }),
         "{missing}"
@@ -280,13 +436,12 @@ async fn what_is_missing_is_not_found<F: Far>(case: Case<F>) {
         matches!(missing, TransportError::NotFound { .. }),
         "{missing}"
     );
-    // the transport is of use afterwards
     put(&transport, "a", &source).await.unwrap();
 }
 
 async fn a_small_file_has_a_limit<F: Far>(case: Case<F>) {
     let transport = case.transport();
-    fs::write(case.far_path("a"), bytes(400_000, 1)).unwrap();
+    case.plant("a", &bytes(400_000, 1));
     let content = transport.get(&name("a"), 400_000).await.unwrap();
     assert_eq!(content, bytes(400_000, 1));
     let too_large = transport.get(&name("a"), 399_999).await.unwrap_err();
@@ -297,31 +452,45 @@ async fn a_small_file_has_a_limit<F: Far>(case: Case<F>) {
 }
 
 async fn what_is_forbidden_is_said<F: Far>(case: Case<F>) {
-    // not even root creates files in a file system of terminals
-    let transport = case.far.transport(Path::new("/dev/pts"));
+    let (transport, place) = case.far.forbidden(case.directory.path());
     let denied = put(&transport, "a", &case.source(b"x")).await.unwrap_err();
     assert!(
         matches!(denied, TransportError::PermissionDenied { .. }),
         "{denied}"
     );
-    assert!(denied.to_string().contains("/dev/pts/a"), "{denied}");
+    let shown = denied.to_string();
+    assert!(shown.contains(&format!("{place}/a")), "{denied}");
 }
 
 async fn a_full_disk_is_said_and_shipping_goes_on<F: Far>(case: Case<F>) {
-    let disk = SmallDisk::mount(case.directory.path(), "4m");
+    let disk = SmallDisk::mount(case.directory.path(), &size(4 * F::PIECE));
     fs::create_dir(case.far_path("incoming")).unwrap();
     let transport = case.transport();
-    let content = bytes(8 * MIB, 1);
+    let content = bytes(8 * F::PIECE, 1);
     let source = case.source(&content);
     let full = put(&transport, "incoming/a.aim", &source)
         .await
         .unwrap_err();
-    assert!(matches!(full, TransportError::NoSpace { .. }), "{full}");
-    assert!(!case.far_path("incoming/a.aim").exists());
-    disk.resize("16m");
-    let stored = put(&transport, "incoming/a.aim", &source).await.unwrap();
-    assert!(stored.reused > MIB as u64, "{stored:?}");
-    assert_eq!(fs::read(case.far_path("incoming/a.aim")).unwrap(), content);
+    assert!(F::is_full(&full), "{full}");
+    assert_eq!(case.content("incoming/a.aim"), None);
+    // a store has it twice for a moment
+    disk.resize(&size(18 * F::PIECE));
+    let mut stored = put(&transport, "incoming/a.aim", &source).await;
+    while let Err(error) = &stored {
+        // a server may have closed what is left of the first try
+        assert!(
+            matches!(error, TransportError::ConnectionLost { .. }),
+            "{error}"
+        );
+        stored = put(&transport, "incoming/a.aim", &source).await;
+    }
+    let stored = stored.unwrap();
+    assert!(stored.reused >= F::PIECE as u64, "{stored:?}");
+    assert!(case.content("incoming/a.aim").unwrap() == content);
+}
+
+fn size(bytes: usize) -> String {
+    format!("{}k", bytes >> 10)
 }
 
 async fn several_files_travel_at_once<F: Far>(case: Case<F>) {
@@ -339,48 +508,64 @@ async fn several_files_travel_at_once<F: Far>(case: Case<F>) {
         .zip(["a", "b", "c"].iter().zip(&contents))
     {
         stored.unwrap();
-        assert_eq!(&fs::read(case.far_path(to)).unwrap(), content);
+        assert!(case.content(to).as_ref() == Some(content));
     }
 }
 
-async fn packed_files_travel<F: Far>(case: Case<F>) {
-    let transport = case.transport();
+/// A file that is packed on its way, and its content.
+fn packed_source<F: Far>(case: &Case<F>) -> (Source, Vec<u8>) {
     let mut content = bytes(2 * MIB, 1);
     content.resize(5 * MIB, 0);
     fs::write(case.files.path().join("source"), &content).unwrap();
     let folder = HostDirectory::open(case.files.path()).unwrap();
     let source = case.io.open_packed(&*folder, "source", Level::MIN);
-    let source = source.unwrap();
-    let there = case.far_path("incoming/a.aim.zst");
+    (source.unwrap(), content)
+}
+
+async fn packed_files_travel<F: Far>(case: Case<F>) {
+    let transport = case.transport();
+    let (source, content) = packed_source(&case);
     let to = "incoming/a.aim.zst";
     let first = put(&transport, to, &source).await.unwrap();
-    let packed = fs::read(&there).unwrap();
+    let packed = case.content(to).unwrap();
     assert_eq!((first.sent, first.reused), (packed.len() as u64, 0));
     assert!(packed.len() < 3 * MIB);
-    assert!(unpacked(&there) == content);
+    assert!(unpacked(&packed) == content);
     let again = put(&transport, to, &source).await.unwrap();
     assert_eq!((again.sent, again.reused), (0, first.sent));
     // of the same length is not the same
     let mut altered = packed.clone();
     altered[MIB] ^= 1;
-    fs::write(&there, &altered).unwrap();
-    let part = case.far_path("incoming/a.aim.zst.part");
+    case.plant(to, &altered);
+    let stored = put(&transport, to, &source).await.unwrap();
+    assert!(stored.reused < first.sent);
+    assert!(case.content(to).unwrap() == packed);
+}
+
+async fn a_part_of_a_packed_file_is_continued<F: Far>(case: Case<F>) {
+    let transport = case.transport();
+    let (source, _) = packed_source(&case);
+    let to = "incoming/a.aim.zst";
+    put(&transport, to, &source).await.unwrap();
+    let packed = case.content(to).unwrap();
+    let mut altered = packed.clone();
+    altered[MIB] ^= 1;
     for (content, reused) in [
         (&altered[..], MIB),
         (&packed[..MIB + 9], MIB + 9),
         (&packed, packed.len()),
     ] {
-        fs::write(&part, content).unwrap();
+        transport.remove(&name(to)).await.unwrap();
+        case.plant("incoming/a.aim.zst.part", content);
         let stored = put(&transport, to, &source).await.unwrap();
         assert_eq!(stored.reused, reused as u64);
-        assert!(fs::read(&there).unwrap() == packed);
-        transport.remove(&name(to)).await.unwrap();
+        assert!(case.content(to).unwrap() == packed);
     }
 }
 
 async fn a_bandwidth_is_kept<F: Far>(case: Case<F>) {
     let transport = case.transport();
-    let source = case.source(&bytes(3 * MIB, 1));
+    let source = case.source(&bytes(3 * F::PIECE, 1));
     // after the first piece the next one is due in days
     let slow = Progress::throttled(Bandwidth::always(NonZeroU64::MIN));
     let to = name("incoming/a.aim");
@@ -400,16 +585,17 @@ async fn a_bandwidth_is_kept<F: Far>(case: Case<F>) {
         put = putting => panic!("{put:?}"),
         () = watching => {}
     }
-    assert!(slow.sent() <= MIB as u64, "{} bytes", slow.sent());
+    assert!(slow.sent() <= F::PIECE as u64, "{} bytes", slow.sent());
     // what was given up in the middle is gone on with
     let stored = put(&transport, "incoming/a.aim", &source).await.unwrap();
     assert_eq!(stored.reused, slow.sent());
 }
 
-fn unpacked(path: &Path) -> Vec<u8> {
-    let folder = HostDirectory::open(path.parent().unwrap()).unwrap();
-    let file = path.file_name().unwrap().to_str().unwrap();
-    let mut unpacker = Unpacker::open(folder.open(file, false).unwrap()).unwrap();
+fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let temp = tempfile::tempdir().unwrap();
+    fs::write(temp.path().join("packed"), packed).unwrap();
+    let folder = HostDirectory::open(temp.path()).unwrap();
+    let mut unpacker = Unpacker::open(folder.open("packed", false).unwrap()).unwrap();
     let mut content = Vec::new();
     while let Some(piece) = unpacker.next_piece().unwrap() {
         content.extend_from_slice(piece);
@@ -446,17 +632,39 @@ fn run(program: &str, arguments: &[&str], path: &Path) {
     assert!(status.unwrap().success(), "{program} {arguments:?}");
 }
 
+/// What every transport does, and besides it what only some can.
 macro_rules! suite {
-    ($($module:ident: $far:ty;)*) => {$(
+    ($($module:ident: $far:ty, $more:ident;)*) => {$(
         mod $module {
             use super::*;
             tests!($far: files_travel, a_file_that_is_there_is_left_alone,
-                other_content_is_replaced, a_part_is_continued_where_it_is_the_same,
-                what_is_missing_is_not_found, a_small_file_has_a_limit,
-                what_is_forbidden_is_said, a_full_disk_is_said_and_shipping_goes_on,
-                several_files_travel_at_once, packed_files_travel, a_bandwidth_is_kept);
+                other_content_is_replaced, what_is_missing_is_not_found,
+                a_small_file_has_a_limit, several_files_travel_at_once, packed_files_travel,
+                a_bandwidth_is_kept);
+            $more!($far);
         }
     )*};
+}
+
+/// There are folders, in which something may be forbidden and a half-sent file is one, too.
+macro_rules! of_folders {
+    ($far:ty) => {
+        on_disk!($far);
+        tests!($far: folders_are_not_listed, a_missing_folder_is_not_found,
+            a_part_is_continued_where_it_is_the_same, a_part_of_a_packed_file_is_continued);
+    };
+}
+
+/// It may be forbidden to write, and room may be missing.
+macro_rules! on_disk {
+    ($far:ty) => {
+        tests!($far: what_is_forbidden_is_said, a_full_disk_is_said_and_shipping_goes_on);
+    };
+}
+
+/// In memory.
+macro_rules! nothing_more {
+    ($far:ty) => {};
 }
 
 macro_rules! tests {
@@ -469,9 +677,11 @@ macro_rules! tests {
 }
 
 suite! {
-    local: Local;
-    in_place: InPlace;
-    internal_sftp: InternalSftp;
-    sftp_server: SftpServer;
-    ssh_program: ByProgram;
+    local: Local, of_folders;
+    in_place: InPlace, of_folders;
+    internal_sftp: InternalSftp, of_folders;
+    sftp_server: SftpServer, of_folders;
+    ssh_program: ByProgram, of_folders;
+    s3s_fs: SigningStore, on_disk;
+    moto: MotoStore, nothing_more;
 }

@@ -4,5 +4,6 @@ mod coordinators;
 mod property;
 mod relay;
 mod relay_steps;
+mod stores;
 mod targets;
 mod travelling;

@@ -35,6 +35,7 @@ pub const PACKAGES: &[Package] = &[
     tool("lvm2", "lvm"),
     tool("openssh-client", "ssh-keygen"),
     tool("openssh-server", "sshd"),
+    tool("python3-venv", "python3"), // for moto
     tool("rsync", "rsync"),
     tool("sqlite3", "sqlite3"),
     tool("xfsprogs", "mkfs.xfs"),

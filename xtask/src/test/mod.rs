@@ -46,7 +46,7 @@ pub(crate) struct Options {
 /// Runs them all and says how many there were.
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     let start = Instant::now();
-    setup::packages()?;
+    setup::test_packages()?;
     step("building the workspace");
     let aim = build_program("aim")?;
     let mut run = Run {

@@ -11,7 +11,7 @@ use aim_core::identity::{MirrorIdentity, VolumeIdentity};
 use aim_core::spool::MirrorSpool;
 use aim_core::units::MirrorId;
 
-use super::deliver::to_follower;
+use super::deliver::{foreign, to_follower};
 use super::report::{Report, Status};
 use crate::args::InitArgs;
 use crate::config::MirrorConfig;
@@ -33,6 +33,7 @@ pub(super) fn init(mirror: &MirrorConfig, args: &InitArgs) -> Outcome<Report> {
         );
     }
     let directory = open_directory(mirror)?;
+    take_from_store(mirror, &directory)?;
     let Some(volume) = state::load::<VolumeIdentity>(&*directory)? else {
         return Err(
             Problem::new("no volume has arrived here: volume.id is missing")
@@ -68,6 +69,27 @@ pub(super) fn init(mirror: &MirrorConfig, args: &InitArgs) -> Outcome<Report> {
         &mirror.device,
         next,
     ))
+}
+
+/// A mirror that fetches takes the identity of the volume from the store.
+fn take_from_store(mirror: &MirrorConfig, directory: &Arc<dyn Directory>) -> Outcome<()> {
+    let Some(from) = &mirror.fetch else {
+        return Ok(());
+    };
+    let far = FarDirectory::new(from);
+    let Some(found) = far.volume()? else {
+        return Err(Problem::new("no volume is in the store: volume.id is missing")
+            .at(far.place())
+            .hint("run `aim init NAME` on the source first; one of its targets must be this store")
+            .exit(Exit::NotFound));
+    };
+    match state::load::<VolumeIdentity>(&**directory)? {
+        Some(known) if known.id == found.id => Ok(()),
+        Some(_) => Err(foreign(&far, &found)),
+        None => MirrorSpool::create_follower(Arc::clone(directory), &found)
+            .map(drop)
+            .map_err(|error| state::spool_failed(&error)),
+    }
 }
 
 fn open_directory(mirror: &MirrorConfig) -> Outcome<Arc<dyn Directory>> {

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use crate::config::Size;
 use crate::daemon::{
-    MirrorReport, Report, ResyncReport, State, TargetReport, TargetStanding, VerifyReport,
-    VolumeReport,
+    FetchReport, MirrorReport, Report, ResyncReport, State, TargetReport, TargetStanding,
+    VerifyReport, VolumeReport,
 };
 
 /// All of a report; lines end with a newline.
@@ -65,7 +65,8 @@ fn render_volume(volume: &VolumeReport, text: &mut String) {
     let is_only = volume.targets.len() == 1;
     for target in &volume.targets {
         let is_well = target.standing == TargetStanding::Follows;
-        if !is_only || !is_well || target.needed_behind == Some(true) {
+        if !is_only || !is_well || target.needed_behind == Some(true) || !target.readers.is_empty()
+        {
             render_target(target, text);
         }
     }
@@ -126,6 +127,31 @@ fn render_target(target: &TargetReport, text: &mut String) {
         if let Some(said) = said {
             let _ = writeln!(text, "    {name}: {said}");
         }
+    }
+    for reader in &target.readers {
+        let values = [
+            ("received", lsn(Some(reader.received_lsn))),
+            ("applied", lsn(Some(reader.applied_lsn))),
+            ("seen", reader.seen.clone()),
+        ];
+        let _ = writeln!(text, "    mirror {}: {}", reader.mirror, listed(&values));
+    }
+}
+
+fn render_fetch(fetch: &FetchReport, text: &mut String) {
+    let values = [
+        ("waiting there", size(fetch.waiting_bytes)),
+        ("rate", rate(fetch.rate_bytes_per_second)),
+    ];
+    let _ = writeln!(text, "  fetches from {}: {}", fetch.place, listed(&values));
+    if fetch.waits_for_baseline {
+        let _ = writeln!(
+            text,
+            "    WAITS: there is no whole baseline in the store yet"
+        );
+    }
+    if let Some(error) = &fetch.last_error {
+        let _ = writeln!(text, "    last error: {error}");
     }
 }
 
@@ -206,6 +232,9 @@ fn render_mirror(mirror: &MirrorReport, text: &mut String) {
     note(text, "baseline", wanted.as_deref());
     for target in &mirror.targets {
         render_target(target, text);
+    }
+    if let Some(fetch) = &mirror.fetch {
+        render_fetch(fetch, text);
     }
     note(text, "last error", mirror.last_error.as_deref());
 }
