@@ -26,6 +26,7 @@ mod answer;
 mod applier;
 mod arrived;
 mod error;
+mod gap;
 mod leftover;
 mod receive;
 mod replay;

@@ -9,7 +9,8 @@ use aim_core::units::{FileNumber, Lsn, MirrorId};
 use super::ShipError;
 use super::origin::Origin;
 use super::receipt::{open, proves_receipt};
-use super::retention::{Retention, State, TargetKind};
+use super::retention::Retention;
+use super::targets::{State, TargetKind};
 
 /// What a target is to be sent.
 #[derive(Debug)]

@@ -8,7 +8,8 @@ use aim_core::units::{Lsn, Timestamp};
 
 use super::ShipError;
 use super::receipt::open;
-use super::retention::{Entry, Retention, State};
+use super::retention::Retention;
+use super::targets::{Entry, State};
 
 /// Fill of the journal from which on the target that is furthest behind is left, where another
 /// one is not as far: writers are slowed above this.

@@ -28,6 +28,7 @@
 mod compare;
 mod course;
 mod error;
+mod far_side;
 mod lag;
 mod line;
 mod origin;
@@ -38,13 +39,15 @@ mod round;
 mod shipper;
 mod status;
 mod store;
+mod targets;
 mod uploads;
 
 pub use error::ShipError;
 pub use lag::TargetStatus;
 pub use line::LineOptions;
-pub use retention::{MaxLag, Retention, Target, TargetKind};
+pub use retention::Retention;
 pub use round::{Next, Rounds};
 pub use shipper::{ShipOptions, Shipper};
 pub use status::{SetAside, ShipStatus};
 pub use store::StoreOptions;
+pub use targets::{MaxLag, Target, TargetKind};

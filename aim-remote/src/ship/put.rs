@@ -10,8 +10,9 @@ use aim_core::journal::{ParsedFile, ReadError};
 use aim_core::spool::WaitingFile;
 use aim_core::units::FileNumber;
 
+use super::far_side::INCOMING;
 use super::receipt::open;
-use super::round::{INCOMING, Rounds, Seen};
+use super::round::{Rounds, Seen};
 use super::uploads::{Delivered, Ended, Stored, Upload, Uploads};
 use super::{ShipError, ShipStatus};
 use crate::file_io::FileIo;

@@ -22,11 +22,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use aim_core::capture::Capture;
 use aim_core::cursor::{
-    MirrorCursor, Position, RelayCursor, Standing, TARGETS_MAX, TargetRecord, TargetsCursor,
+    MirrorCursor, Position, RelayCursor, Standing, TargetRecord, TargetsCursor,
 };
 use aim_core::failpoint::Failpoint;
 use aim_core::journal::FileName;
@@ -37,41 +36,10 @@ use aim_core::units::{FileNumber, Lsn, MirrorId, Timestamp};
 use super::ShipError;
 use super::course::Course;
 use super::origin::Origin;
+use super::targets::{Entry, MaxLag, State, Target, TargetKind, entries};
 use crate::coordinator::Signal;
 use crate::relay::Relay;
 use crate::transport::pass;
-
-/// A place that a volume is shipped to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Its name: ASCII, up to 32 bytes.
-    pub name: String,
-    /// Whether it can be asked what it holds.
-    pub kind: TargetKind,
-    /// How far behind it may be before it is left to a resync.
-    pub max_lag: MaxLag,
-}
-
-/// Whether a target can be asked what it holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TargetKind {
-    /// It is a mirror. What it holds need not be copied.
-    #[default]
-    Mirror,
-    /// There is nobody to ask, as in a store that mirrors read from: nothing is known to be held by
-    /// those who follow it. It takes up the series at a baseline, and while files are kept for
-    /// it nothing is compared: what is needed is copied in full.
-    Store,
-}
-
-/// How far behind a target may be; without either, as far as there is room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MaxLag {
-    /// Bytes of files that are kept for it.
-    pub bytes: Option<u64>,
-    /// Age of the oldest of them.
-    pub age: Option<Duration>,
-}
 
 /// What the targets of a volume have in common.
 #[derive(Debug)]
@@ -81,51 +49,8 @@ pub struct Retention {
     /// has is not noted.
     pub(super) origin: Option<Origin>,
     /// Set where a mirror passes on what it receives.
-    relay: Option<Arc<Relay>>,
+    pub(super) relay: Option<Arc<Relay>>,
     state: Mutex<State>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct State {
-    /// As [`TargetsCursor::compared`].
-    pub(super) compared: Lsn,
-    pub(super) targets: Vec<Entry>,
-    /// What the journal may take, when that was looked at last.
-    pub(super) room: u64,
-    /// When that was.
-    pub(super) now: Timestamp,
-}
-
-impl State {
-    /// The same, with another record for one of the targets.
-    pub(super) fn with(&self, index: usize, record: TargetRecord) -> Self {
-        let mut state = self.clone();
-        state.targets[index].record = record;
-        state
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) kind: TargetKind,
-    pub(super) max_lag: MaxLag,
-    pub(super) record: TargetRecord,
-    /// Why it is left.
-    pub(super) left_because: Option<String>,
-    /// What those behind it need, as it says.
-    pub(super) behind: Option<RelayCursor>,
-}
-
-impl Entry {
-    fn new(target: &Target, record: TargetRecord) -> Self {
-        Self {
-            kind: target.kind,
-            max_lag: target.max_lag,
-            record,
-            left_because: None,
-            behind: None,
-        }
-    }
 }
 
 impl Retention {
@@ -150,7 +75,7 @@ impl Retention {
         })
     }
 
-    /// The targets of a volume, 1 to [`TARGETS_MAX`] of different names, and the capture that fills its
+    /// The targets of a volume, 1 to [`TARGETS_MAX`](aim_core::cursor::TARGETS_MAX) of different names, and the capture that fills its
     /// journal. What was noted of others is forgotten: they let go of their files.
     ///
     /// # Errors
@@ -230,77 +155,6 @@ impl Retention {
     pub(super) fn tell(&self, signal: &Arc<Signal>) {
         if let Some(relay) = &self.relay {
             relay.tell(signal);
-        }
-    }
-
-    /// Takes up what the origin has to know from the start.
-    fn tell_origin(&self) {
-        let state = self.lock();
-        for (index, entry) in state.targets.iter().enumerate() {
-            let record = &entry.record;
-            self.tell_of(&state, index, record.standing);
-            // a capture makes it when the target is reached; further away it may take longer
-            if let (Standing::Joins, Some(relay)) = (record.standing, &self.relay) {
-                relay.want(index as u32, record.from_lsn);
-            }
-        }
-    }
-
-    /// Has the capture ask the target, or wait for it, or neither.
-    fn tell_of(&self, state: &State, index: usize, standing: Standing) {
-        let Some(Origin {
-            comparison,
-            baselines,
-        }) = &self.origin
-        else {
-            return;
-        };
-        let who = index as u32;
-        if let Some(comparison) = comparison {
-            match (standing, state.targets[index].kind) {
-                (Standing::Follows, TargetKind::Mirror) => comparison.admit(who),
-                _ => comparison.dismiss(who),
-            }
-            let mut all = state.targets.iter().enumerate();
-            // first this: what is begun for its sake must find nothing compared
-            comparison.suspend(all.any(|(at, entry)| {
-                let standing = match at == index {
-                    true => standing,
-                    false => entry.record.standing,
-                };
-                match entry.kind {
-                    TargetKind::Mirror => standing == Standing::Joins,
-                    TargetKind::Store => matches!(standing, Standing::Joins | Standing::Follows),
-                }
-            }));
-        }
-        if standing != Standing::Joins {
-            baselines.unwant(who);
-        }
-    }
-
-    /// Asks for the baselines that those behind a target need. They hold what the target does, so nobody but
-    /// they needs to have anything compared less.
-    fn ask_for_those_behind(&self, state: &mut State, index: usize, behind: Option<RelayCursor>) {
-        let before = std::mem::replace(&mut state.targets[index].behind, behind);
-        let wanted = |behind: Option<RelayCursor>| {
-            behind
-                .map(|behind| behind.wanted)
-                .filter(|from| *from > Lsn(0))
-        };
-        let (Some(origin), who) = (&self.origin, (TARGETS_MAX + index) as u32) else {
-            return;
-        };
-        match (wanted(before), wanted(behind)) {
-            (before, Some(from)) => {
-                if before != Some(from) {
-                    let target = &state.targets[index].record.name;
-                    tracing::warn!(target, "a mirror behind it needs a baseline");
-                }
-                origin.baselines.want(who, from);
-            }
-            (Some(_), None) => origin.baselines.unwant(who),
-            (None, None) => {}
         }
     }
 
@@ -490,22 +344,6 @@ pub(super) struct Said {
     pub(super) files: BTreeMap<String, u64>,
     /// What those behind it need, if there is anybody.
     pub(super) relay: Option<RelayCursor>,
-}
-
-/// What is known of the targets from before, or `otherwise`.
-fn entries(targets: &[Target], noted: Option<TargetsCursor>, otherwise: Standing) -> Vec<Entry> {
-    let known = noted.map(|noted| noted.targets).unwrap_or_default();
-    let entries = targets.iter().map(|target| {
-        let otherwise = match target.kind {
-            TargetKind::Mirror => otherwise,
-            TargetKind::Store => Standing::New,
-        };
-        let known = known.iter().find(|record| record.name == target.name);
-        let record = known.cloned();
-        let record = record.unwrap_or_else(|| TargetRecord::new(&target.name, otherwise));
-        Entry::new(target, record)
-    });
-    entries.collect()
 }
 
 fn log_standing(record: &TargetRecord, before: Standing) {

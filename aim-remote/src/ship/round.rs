@@ -6,36 +6,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aim_core::cursor::{MirrorCursor, Position, RelayCursor};
-use aim_core::identity::{FollowerIdentity, MirrorIdentity, VolumeIdentity};
+use aim_core::cursor::Position;
 use aim_core::journal::FileName;
-use aim_core::replay::Differences;
 use aim_core::spool::{Outgoing, SourceSpool, WaitingFile};
-use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
-use aim_core::units::{FileNumber, MirrorId};
+use aim_core::units::FileNumber;
 
 use super::compare::Asked;
 use super::course::Course;
 use super::line::LineOptions;
 use super::put::breaks_line;
 use super::receipt::open;
-use super::retention::{Retention, Said, TargetKind};
+use super::retention::{Retention, Said};
 use super::status::{SetAside, Shared};
 use super::store::Store;
+use super::targets::TargetKind;
 use super::uploads::{Delivered, Uploads};
 use super::{ShipError, ShipStatus};
 use crate::coordinator::Signal;
 use crate::file_io::FileIo;
-use crate::transport::{Name, Transport, TransportError};
-
-/// The folder on the far side that files are put into.
-pub(super) const INCOMING: &str = "incoming";
-
-/// Where the mirror host keeps what it refused.
-const REJECTED: &str = "rejected";
-
-/// Most bytes of a reason that are read.
-const REASON_BYTES_MAX: usize = 4096;
+use crate::transport::Transport;
 
 /// The rounds of a [`Shipper`](super::Shipper) one by one, for those who say themselves when the
 /// next one is due.
@@ -46,7 +35,7 @@ pub struct Rounds<T> {
     pub(super) line: LineOptions,
     pub(super) shared: Arc<Shared>,
     /// Whether the far directory was found to be the one of this volume's mirror.
-    mirror_is_ours: bool,
+    pub(super) mirror_is_ours: bool,
     /// Files that were seen whole on the far side, and are not received yet.
     pub(super) delivered: BTreeMap<FileNumber, Delivered>,
     /// The first file that the mirror needs: those before it are received, or of no use to it.
@@ -60,7 +49,7 @@ pub struct Rounds<T> {
     pub(super) target: usize,
     asked: Asked,
     /// What the mirror had applied when its differences were read.
-    differences_at: Option<Position>,
+    pub(super) differences_at: Option<Position>,
     /// Set where the far side is a store.
     pub(super) store: Option<Store>,
 }
@@ -297,126 +286,6 @@ impl<T: Transport> Rounds<T> {
         })
     }
 
-    /// Refuses the directory of another volume's mirror, once on each way that leads there: it
-    /// would set all files aside.
-    async fn require_own_mirror(&mut self) -> Result<(), ShipError> {
-        if self.mirror_is_ours {
-            return Ok(());
-        }
-        let name = Name::parse(VolumeIdentity::NAME)?;
-        let far = match self.transport.get(&name, FILE_BYTES_MAX).await {
-            Ok(bytes) => VolumeIdentity::decode(&bytes).map_err(ShipError::FarState)?,
-            // a place that only carries files on need not know whose they are
-            Err(TransportError::NotFound { .. }) if !self.retention.has_followers() => {
-                return Ok(());
-            }
-            Err(TransportError::NotFound { .. }) => return Err(ShipError::NoFollower),
-            Err(error) => return Err(error.into()),
-        };
-        let expected = self.spool.identity().id;
-        if far.id != expected {
-            return Err(ShipError::ForeignMirror {
-                expected,
-                found: far.id,
-            });
-        }
-        let mirror = self.far_mirror().await?;
-        self.require_kind(mirror).await?;
-        self.retention.meet(self.target, mirror)?;
-        self.mirror_is_ours = true;
-        Ok(())
-    }
-
-    /// Refuses a mirror that begins with any file where it will not be asked what it holds, and one
-    /// that waits for a baseline where nobody knows of that.
-    async fn require_kind(&self, mirror: MirrorId) -> Result<(), ShipError> {
-        let name = Name::parse(FollowerIdentity::NAME)?;
-        let is_follower = match self.transport.get(&name, FILE_BYTES_MAX).await {
-            Ok(bytes) => {
-                let follower = FollowerIdentity::decode(&bytes);
-                let ours = follower.and_then(|it| it.require_volume(self.spool.identity().id));
-                ours.map_err(ShipError::FarState)?;
-                true
-            }
-            Err(TransportError::NotFound { .. }) => false,
-            Err(error) => return Err(error.into()),
-        };
-        match (self.retention.has_followers(), is_follower) {
-            (true, false) => Err(ShipError::NoFollower),
-            (false, true) => Err(ShipError::Follower),
-            // what it will begin with is not known before it is paired
-            (true, true) if mirror == MirrorId::default() => Err(ShipError::NotPaired),
-            _ => Ok(()),
-        }
-    }
-
-    /// What those behind the mirror need; `None` if it passes on nothing.
-    async fn far_relay(&self) -> Result<Option<RelayCursor>, ShipError> {
-        if self.retention.origin.is_none() || self.store.is_some() {
-            return Ok(None);
-        }
-        let name = Name::parse(RelayCursor::NAME)?;
-        let relay = match self.transport.get(&name, FILE_BYTES_MAX).await {
-            Ok(bytes) => RelayCursor::decode(&bytes).map_err(ShipError::FarState)?,
-            Err(TransportError::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let ours = relay.require_volume(self.spool.identity().id);
-        ours.map_err(ShipError::FarState)?;
-        Ok(Some(relay))
-    }
-
-    /// Which mirror it is; zeroes where it does not say.
-    async fn far_mirror(&self) -> Result<MirrorId, ShipError> {
-        let name = Name::parse(MirrorIdentity::NAME)?;
-        match self.transport.get(&name, FILE_BYTES_MAX).await {
-            Ok(bytes) => MirrorIdentity::decode(&bytes)
-                .map(|mirror| mirror.id)
-                .map_err(ShipError::FarState),
-            Err(TransportError::NotFound { .. }) => Ok(MirrorId::default()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Step 1, first half: the files that are whole on the far side, with their lengths.
-    async fn far_files(&self) -> Result<BTreeMap<String, u64>, ShipError> {
-        let entries = self.transport.list(INCOMING).await?;
-        Ok(entries.into_iter().map(|e| (e.name, e.len)).collect())
-    }
-
-    /// Step 1, second half; the start where the mirror host has not received anything.
-    async fn far_cursor(&self) -> Result<MirrorCursor, ShipError> {
-        let name = Name::parse(MirrorCursor::NAME)?;
-        match self.transport.get(&name, FILE_BYTES_MAX).await {
-            Ok(bytes) => MirrorCursor::decode(&bytes).map_err(ShipError::FarState),
-            Err(TransportError::NotFound { .. }) => Ok(MirrorCursor::new(self.spool.identity().id)),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Reads what the mirror knows to differ. As that is stored before `applied` moves, and read
-    /// here after it, it is of the position `applied` or of a later one.
-    async fn look_for_differences(&mut self, applied: Position) -> Result<(), ShipError> {
-        if self.differences_at == Some(applied) || self.store.is_some() {
-            return Ok(());
-        }
-        let volume = self.spool.identity().id;
-        let name = Name::parse(Differences::NAME)?;
-        let found = match self.transport.get(&name, FILE_BYTES_MAX).await {
-            Ok(bytes) => Differences::decode(&bytes)
-                .and_then(|found| found.require_volume(volume).map(|()| found)),
-            Err(TransportError::NotFound { .. }) => Ok(Differences::new(volume)),
-            Err(error) => return Err(error.into()),
-        };
-        // files are shipped whatever is known of differences
-        if let Err(error) = &found {
-            tracing::warn!(%error, "where the mirror differs can't be read");
-        }
-        self.differences_at = Some(applied);
-        self.shared.update(|status| status.differences = found.ok());
-        Ok(())
-    }
-
     /// Step 2; gives the files that are to be put.
     fn take_receipts(&mut self, said: &Said) -> Result<Course, ShipError> {
         let course = self.retention.take(self.target, said)?;
@@ -465,19 +334,5 @@ impl<T: Transport> Rounds<T> {
             });
         });
         Ok(ShipError::SetAside { name, reason })
-    }
-
-    /// Why the mirror host set a file aside, if it can be read: the reason may be kept under
-    /// another name, or not be ours to read.
-    async fn far_reason(&self, name: FileName) -> Result<Option<String>, ShipError> {
-        let delivered = self.delivered.get(&name.number);
-        let stored = delivered.map(|delivered| delivered.stored.name.clone());
-        for text in stored.into_iter().chain([name.sealed()]) {
-            let reason = Name::in_folder(REJECTED, &format!("{text}.reason"))?;
-            if let Ok(bytes) = self.transport.get(&reason, REASON_BYTES_MAX).await {
-                return Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()));
-            }
-        }
-        Ok(None)
     }
 }

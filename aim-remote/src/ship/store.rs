@@ -29,8 +29,9 @@ use aim_core::state_file::{FILE_BYTES_MAX, StateFile};
 use aim_core::units::{FileNumber, Timestamp};
 
 use super::ShipError;
+use super::far_side::INCOMING;
 use super::retention::Retention;
-use super::round::{INCOMING, Rounds};
+use super::round::Rounds;
 use crate::file_io::Source;
 use crate::transport::{Name, Progress, Transport, TransportError};
 
@@ -92,12 +93,8 @@ impl<T: Transport> Rounds<T> {
     /// Step 3: how far the store is.
     pub(super) async fn store_cursor(&mut self) -> Result<MirrorCursor, ShipError> {
         let volume = self.spool.identity().id;
-        let name = Name::parse(StoreCursor::NAME)?;
-        let cursor = match self.transport.get(&name, FILE_BYTES_MAX).await {
-            Ok(bytes) => StoreCursor::decode(&bytes).map_err(ShipError::FarState)?,
-            Err(TransportError::NotFound { .. }) => StoreCursor::new(volume),
-            Err(error) => return Err(error.into()),
-        };
+        let cursor = self.far_state::<StoreCursor>().await?;
+        let cursor = cursor.unwrap_or_else(|| StoreCursor::new(volume));
         if cursor.volume != volume {
             return Err(ShipError::ForeignMirror {
                 expected: volume,
