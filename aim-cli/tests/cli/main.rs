@@ -8,6 +8,7 @@
 mod carry;
 mod config;
 mod doctor;
+mod fetch;
 mod help;
 mod init;
 mod journal;
