@@ -17,6 +17,14 @@ impl Mirror {
     /// What they hold does not change until the group is complete and applied, by the very thread
     /// that calls this.
     pub(super) fn answer(&self, replay: &Replay) -> Result<bool, ApplyError> {
+        let cursor = self.cursor.get();
+        let group = cursor.received.open_group;
+        let waits_for_its_end = cursor.is_settled()
+            && cursor.base == FileNumber(0)
+            && group == cursor.applied.lsn.next();
+        if !waits_for_its_end {
+            return Ok(false);
+        }
         let question = match self.question() {
             Ok(Some(question)) => question,
             Ok(None) => return Ok(false),
@@ -25,13 +33,8 @@ impl Mirror {
                 return Ok(false);
             }
         };
-        let cursor = self.cursor.get();
-        let waits_for_its_end = cursor.is_settled()
-            && cursor.base == FileNumber(0)
-            && question.volume == self.spool.identity().id
-            && question.group == cursor.received.open_group
-            && question.group == cursor.applied.lsn.next();
-        if !waits_for_its_end || self.lock_answered().as_ref() == Some(&question) {
+        let is_about_it = question.volume == self.spool.identity().id && question.group == group;
+        if !is_about_it || self.lock_answered().as_ref() == Some(&question) {
             return Ok(false);
         }
         let answer = Answer::to(&question, replay.devices()).map_err(ApplyError::Answer)?;

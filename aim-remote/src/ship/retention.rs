@@ -31,7 +31,7 @@ use aim_core::failpoint::Failpoint;
 use aim_core::journal::FileName;
 use aim_core::spool::{Listing, Outgoing, SourceSpool, SpoolError, WaitingFile};
 use aim_core::state_file::{StateError, StateFile};
-use aim_core::units::{FileNumber, Lsn, MirrorId, Timestamp};
+use aim_core::units::{FileNumber, Lsn, MirrorId};
 
 use super::ShipError;
 use super::course::Course;
@@ -66,12 +66,7 @@ impl Retention {
             spool: Arc::new(spool),
             origin: None,
             relay: None,
-            state: Mutex::new(State {
-                compared: Lsn(0),
-                targets: vec![Entry::new(&target, record)],
-                room: u64::MAX,
-                now: Timestamp(0),
-            }),
+            state: Mutex::new(State::new(Lsn(0), vec![Entry::new(&target, record)])),
         })
     }
 
@@ -95,12 +90,8 @@ impl Retention {
             false => Standing::New,
         };
         let compared = noted.as_ref().map_or(sealed.lsn, |noted| noted.compared);
-        let state = State {
-            compared: if is_only { Lsn(0) } else { compared },
-            targets: entries(&targets, noted, otherwise),
-            room: u64::MAX,
-            now: Timestamp(0),
-        };
+        let compared = if is_only { Lsn(0) } else { compared };
+        let state = State::new(compared, entries(&targets, noted, otherwise));
         Ok(Self::begin(Self {
             spool: Arc::new(spool),
             origin: Some(Origin::capture(capture)),
@@ -116,12 +107,7 @@ impl Retention {
     /// As for [`open`](Self::open).
     pub fn relay(relay: &Arc<Relay>, targets: Vec<Target>) -> Result<Arc<Self>, SpoolError> {
         let noted = load(&**relay)?;
-        let state = State {
-            compared: Lsn(0),
-            targets: entries(&targets, noted, Standing::New),
-            room: u64::MAX,
-            now: Timestamp(0),
-        };
+        let state = State::new(Lsn(0), entries(&targets, noted, Standing::New));
         Ok(Self::begin(Self {
             spool: Arc::clone(relay) as Arc<dyn Outgoing>,
             origin: Some(Origin::relay(relay)),

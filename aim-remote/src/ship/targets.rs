@@ -49,6 +49,16 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Before the journal was looked at.
+    pub(super) fn new(compared: Lsn, targets: Vec<Entry>) -> Self {
+        Self {
+            compared,
+            targets,
+            room: u64::MAX,
+            now: Timestamp(0),
+        }
+    }
+
     /// The same, with another record for one of the targets.
     pub(super) fn with(&self, index: usize, record: TargetRecord) -> Self {
         let mut state = self.clone();
