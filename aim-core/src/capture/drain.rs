@@ -149,6 +149,7 @@ impl Drain {
             self.series.sync()?;
             self.shared.durability.synced(drained);
             self.shared.caretaker_bell.ring();
+            self.series.write_ahead()?;
             worked = true;
         }
         worked |= self.series.seal_due_in() == Some(Duration::ZERO);

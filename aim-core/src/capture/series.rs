@@ -141,6 +141,14 @@ impl Series {
         Ok(())
     }
 
+    /// Makes the next sync cheap, if they come often.
+    pub(super) fn write_ahead(&mut self) -> Result<(), SeriesError> {
+        if let FileStage::Open(file, _) = &mut self.stage {
+            file.write_ahead()?;
+        }
+        Ok(())
+    }
+
     /// Seals the open file if it is old enough, and goes on with a sealing that had no room.
     pub(super) fn seal_if_due(&mut self) -> Result<(), SeriesError> {
         match self.seal_due_in() {

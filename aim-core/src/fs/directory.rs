@@ -21,6 +21,12 @@ pub trait Directory: Debug + Send + Sync + 'static {
     /// Creates a file that must not exist yet, for reading and writing.
     fn create(&self, name: &str) -> io::Result<Arc<dyn DirFile>>;
 
+    /// As [`create`](Self::create), for a file that is written once in large pieces: whatever is
+    /// aligned as the file system wants it goes past the page cache, where it can.
+    fn create_direct(&self, name: &str) -> io::Result<Arc<dyn DirFile>> {
+        self.create(name)
+    }
+
     /// Opens an existing file, for reading and writing if `writable`.
     fn open(&self, name: &str, writable: bool) -> io::Result<Arc<dyn DirFile>>;
 

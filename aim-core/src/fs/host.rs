@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use super::direct::DirectFile;
 use super::{DirFile, Directory};
 
 /// Most slices that one vectored write takes (`IOV_MAX` of Linux).
@@ -77,7 +78,18 @@ impl Directory for HostDirectory {
             .write(true)
             .create_new(true)
             .open(self.path.join(name))?;
-        Ok(Arc::new(HostFile(file)))
+        Ok(Arc::new(HostFile { file, direct: None }))
+    }
+
+    fn create_direct(&self, name: &str) -> io::Result<Arc<dyn DirFile>> {
+        let path = self.path.join(name);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)?;
+        let direct = DirectFile::open(&path);
+        Ok(Arc::new(HostFile { file, direct }))
     }
 
     fn open(&self, name: &str, writable: bool) -> io::Result<Arc<dyn DirFile>> {
@@ -85,7 +97,7 @@ impl Directory for HostDirectory {
             .read(true)
             .write(writable)
             .open(self.path.join(name))?;
-        Ok(Arc::new(HostFile(file)))
+        Ok(Arc::new(HostFile { file, direct: None }))
     }
 
     fn rename(&self, name: &str, to: &dyn Directory, to_name: &str) -> io::Result<()> {
@@ -112,25 +124,35 @@ impl Directory for HostDirectory {
 
 /// A file in a [`HostDirectory`].
 #[derive(Debug)]
-struct HostFile(File);
+struct HostFile {
+    file: File,
+    /// The same file, for what can go past the page cache.
+    direct: Option<DirectFile>,
+}
 
 impl DirFile for HostFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
+        self.file.read_exact_at(buffer, offset)
     }
 
     fn write_all_at(&self, slices: &[IoSlice<'_>], mut offset: u64) -> io::Result<()> {
         let mut owned = slices.to_vec();
         let mut rest = owned.as_mut_slice();
         IoSlice::advance_slices(&mut rest, 0);
+        let mut may_be_direct = true;
         while !rest.is_empty() {
             let batch = &rest[..rest.len().min(SLICES_MAX)];
-            match rustix::io::pwritev(&self.0, batch, offset) {
+            let takes = |it: &&DirectFile| may_be_direct && it.takes(batch, offset);
+            let direct = self.direct.as_ref().filter(takes);
+            let file = direct.map_or(&self.file, DirectFile::file);
+            match rustix::io::pwritev(file, batch, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                // it wants more than it says
+                Err(Errno::INVAL) if direct.is_some() => may_be_direct = false,
                 Ok(written) => {
                     offset += written as u64;
                     IoSlice::advance_slices(&mut rest, written);
@@ -143,18 +165,18 @@ impl DirFile for HostFile {
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, 0, len) {
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, len) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 }
 
@@ -178,7 +200,7 @@ mod tests {
     fn many_slices_are_written_in_order() {
         let temp = tempfile::tempdir().unwrap();
         let dir: Arc<dyn Directory> = HostDirectory::open(temp.path()).unwrap();
-        let file = dir.create("f").unwrap();
+        let file = dir.create_direct("f").unwrap();
         let bytes: Vec<u8> = (0..5000u32).map(|i| (i % 251) as u8).collect();
         let slices: Vec<IoSlice<'_>> = bytes.chunks(2).map(IoSlice::new).collect();
         file.write_all_at(&slices, 3).unwrap();

@@ -3,6 +3,7 @@
 //! Journal, cursors and spool reach the file system through [`Directory`], so that tests can put
 //! one behind it that loses what was not synced.
 
+mod direct;
 mod directory;
 mod host;
 

@@ -8,6 +8,7 @@
 
 mod chain;
 mod name;
+mod pages;
 mod read_error;
 mod reader;
 mod record;

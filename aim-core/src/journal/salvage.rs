@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use super::name::FileName;
+use super::pages::Pages;
 use super::read_error::ReadError;
 use super::reader::{ParsedFile, check_zero, good_iocbs, payload_is_good};
 use super::sealed::{SealedFile, file_name};
@@ -88,7 +89,8 @@ pub fn recover(directory: &dyn Directory, name: FileName) -> Result<Recovered, R
     }
 }
 
-/// `None` if the crash came before the header was durable: then nothing stands behind it.
+/// `None` if the crash came before the header was durable: then nothing stands behind it, as the
+/// file had its length already, but no record.
 fn read_header(file: &dyn DirFile) -> Result<Option<Header>, ReadError> {
     let len = file.len().map_err(ReadError::at(0))?;
     if len < HEADER_BYTES as u64 {
@@ -99,8 +101,11 @@ fn read_header(file: &dyn DirFile) -> Result<Option<Header>, ReadError> {
         .map_err(ReadError::at(0))?;
     match Header::parse(&bytes) {
         Ok(header) => Ok(Some(header)),
-        Err(_) if len == HEADER_BYTES as u64 => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => match check_zero(file, HEADER_BYTES as u64..len) {
+            Ok(()) => Ok(None),
+            Err(damage) if damage.is_damage() => Err(error.into()),
+            Err(failed) => Err(failed),
+        },
     }
 }
 
@@ -148,6 +153,7 @@ fn keep_good(file: Arc<dyn DirFile>, mut header: Header) -> Result<OpenFile, Rea
         stale,
         "recovered an open journal file"
     );
+    let iocbs = Pages::copy_of(&iocbs);
     Ok(OpenFile::from_parts(file, header, iocbs, count, sequence).with_stale(count + stale))
 }
 

@@ -3,10 +3,10 @@
 //! Durability, in the order in which things happen:
 //!
 //! 1. `create`: header and name are durable before a record is taken.
-//! 2. `append`: payloads, then their IOCBs, reach the file system. They survive the death of the
-//!    process. IOCB pages are rewritten in place: what precedes the new IOCBs stays identical, so
-//!    a torn write can only lose the new ones.
-//! 3. `sync`: everything appended survives a power cut.
+//! 2. `append`: payloads, then their IOCBs, reach the file system, past its cache where it takes
+//!    that. They survive the death of the process. IOCB pages are rewritten in place: what precedes
+//!    the new IOCBs stays identical, so a torn write can only lose the new ones.
+//! 3. `sync`: everything appended survives a power cut. `write_ahead` makes the next one cheap.
 //! 4. `seal`: the header's first sector changes in one write, then the file is synced. Only a
 //!    sealed header says whether there are group or verify records in the file.
 //! 5. `publish`: the sealed name, durably.
@@ -18,14 +18,25 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use super::name::FileName;
+use super::pages::{Pages, zero_page};
 use super::record::{OpenSpec, Record};
 use super::sealed::{SealedFile, file_name};
 use super::write_error::{WriteError, is_out_of_space};
 use crate::failpoint::{Failpoint, reach};
-use crate::format::limits::{IOCB_BYTES, IOCBS_PER_PAGE, MAX_FILE_BYTES, MAX_PAYLOAD};
+use crate::format::limits::{IOCB_BYTES, IOCBS_PER_PAGE, MAX_FILE_BYTES, MAX_PAYLOAD, PAGE_BYTES};
 use crate::format::{FileSeed, Header, Seal, Sequence};
 use crate::fs::{DirFile, Directory};
 use crate::units::{ByteLen, Lsn, Timestamp};
+
+/// How far ahead of the data the file is written with zeroes, in steps of this, where it is synced
+/// often.
+const AHEAD_BYTES: u64 = 256 << 10;
+
+/// In these steps the file gets its length, ahead of the data.
+const LEN_STEP: u64 = 4 << 20;
+
+/// Data between two syncs up to which they count as often.
+const OFTEN_BYTES: u64 = 64 << 10;
 
 /// A journal file that takes records. It has the name [`FileName::open`].
 #[derive(Debug)]
@@ -34,7 +45,7 @@ pub struct OpenFile {
     header: Header,
     seed: FileSeed,
     /// The whole IOCB portion as it should be: zero from `count` on.
-    iocbs: Vec<u8>,
+    iocbs: Pages,
     count: u32,
     /// IOCBs before this one may have other bytes in the file than in `iocbs`.
     stale_end: u32,
@@ -44,12 +55,21 @@ pub struct OpenFile {
     /// No record gets an earlier time.
     floor: Timestamp,
     durable_lsn: Lsn,
+    /// Where the data ended at the last sync.
+    synced_place: u64,
+    /// Blocks of the file up to here were written once, if only with zeroes.
+    written_place: u64,
+    /// How long the file is.
+    len: u64,
     poisoned: bool,
 }
 
 impl OpenFile {
     /// Creates the file in `directory` (`open/`) and reserves its space. Header and name are
     /// durable when this returns.
+    ///
+    /// Its length is ahead of the data and its IOCB portion is written with zeroes, so that the file
+    /// system's own books need not change with each append.
     ///
     /// # Errors
     ///
@@ -59,11 +79,18 @@ impl OpenFile {
         let name = file_name(&header);
         Header::parse(&header.encode()).map_err(|source| WriteError::Spec { name, source })?;
         let io = |step| move |source| WriteError::Io { step, name, source };
-        let file = directory.create(&name.open()).map_err(io("creation"))?;
+        let file = directory
+            .create_direct(&name.open())
+            .map_err(io("creation"))?;
         let target_size = spec.target_size.get().min(MAX_FILE_BYTES);
+        let data_offset = header.layout.data_offset;
+        let len = (data_offset + LEN_STEP).min(target_size).max(data_offset);
+        let iocbs = Pages::zeroed(header.layout.iocb_bytes() as usize);
         let written = file
-            .allocate(target_size.max(header.layout.data_offset))
-            .and_then(|()| file.write_all_at(&[IoSlice::new(&header.encode())], 0))
+            .allocate(target_size.max(data_offset))
+            .and_then(|()| file.set_len(len))
+            .and_then(|()| write_header(&*file, &header))
+            .and_then(|()| file.write_all_at(&[IoSlice::new(&iocbs)], header.layout.iocb_offset))
             .and_then(|()| reach(Failpoint::OpenCreated))
             .and_then(|()| file.sync_data())
             .and_then(|()| reach(Failpoint::OpenSynced))
@@ -73,12 +100,12 @@ impl OpenFile {
             let _ = directory.remove(&name.open());
             return Err(io("creation")(source));
         }
-        let iocbs = vec![0; header.layout.iocb_bytes() as usize];
         let sequence = Sequence::start(&header);
         let mut open = Self::from_parts(file, header, iocbs, 0, sequence);
         open.target_size = target_size;
         open.floor = spec.floor;
         open.durable_lsn = spec.after.lsn;
+        open.len = len;
         Ok(open)
     }
 
@@ -87,11 +114,15 @@ impl OpenFile {
     pub(super) fn from_parts(
         file: Arc<dyn DirFile>,
         header: Header,
-        iocbs: Vec<u8>,
+        iocbs: Pages,
         count: u32,
         sequence: Sequence,
     ) -> Self {
         Self {
+            synced_place: sequence.next_place(),
+            written_place: sequence.next_place(),
+            // as long as it is: nobody knows how far that is
+            len: MAX_FILE_BYTES,
             file,
             seed: header.file_seed(),
             durable_lsn: Lsn(header.first_lsn.get() - 1),
@@ -225,6 +256,42 @@ impl OpenFile {
         Ok(self.durable_lsn)
     }
 
+    /// Writes zeroes where the next data go, if syncs come often. A file system notes in its own
+    /// books which blocks were written for the first time, and a sync has to write those books
+    /// too: several writes more, and several times the wait. So it is called behind a sync.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Io`], as for [`append`](Self::append).
+    pub fn write_ahead(&mut self) -> Result<(), WriteError> {
+        let end = self.sequence.next_place();
+        let since_sync = end - std::mem::replace(&mut self.synced_place, end);
+        let is_often = since_sync > 0 && since_sync <= OFTEN_BYTES;
+        if self.poisoned || !is_often || self.written_place >= end + OFTEN_BYTES {
+            return Ok(());
+        }
+        let from = self.written_place.max(end);
+        let page = PAGE_BYTES as u64;
+        let from = from.next_multiple_of(page);
+        let to = (from + AHEAD_BYTES).min(self.target_size).min(self.len) / page * page;
+        if from >= to {
+            return Ok(());
+        }
+        let zeroes = vec![IoSlice::new(zero_page()); ((to - from) / page) as usize];
+        match self.file.write_all_at(&zeroes, from) {
+            Ok(()) => {
+                self.written_place = to;
+                Ok(())
+            }
+            // nobody has asked for it
+            Err(source) if is_out_of_space(&source) => Ok(()),
+            Err(source) => {
+                self.poisoned = true;
+                Err(self.io_error("writing", source))
+            }
+        }
+    }
+
     /// Completes the file: cuts it to its size, writes the final header and syncs. It keeps the
     /// name of an open file until [`SealedFile::publish`].
     ///
@@ -242,7 +309,7 @@ impl OpenFile {
             .clear_stale()
             .and_then(|()| self.file.set_len(self.bytes().get()))
             .and_then(|()| reach(Failpoint::SealCut))
-            .and_then(|()| self.file.write_all_at(&[IoSlice::new(&header.encode())], 0))
+            .and_then(|()| write_header(&*self.file, &header))
             .and_then(|()| reach(Failpoint::SealWritten))
             .and_then(|()| self.file.sync_data().map_err(lost))
             .and_then(|()| reach(Failpoint::SealSynced));
@@ -300,6 +367,7 @@ impl OpenFile {
             .map(|record| IoSlice::new(record.payload))
             .collect();
         if !payloads.is_empty() {
+            self.lengthen(payloads.iter().map(|payload| payload.len() as u64).sum())?;
             self.file
                 .write_all_at(&payloads, self.sequence.next_place())?;
             reach(Failpoint::AppendPayloads)?;
@@ -307,6 +375,17 @@ impl OpenFile {
         self.iocbs[slot(first)..slot(end)].copy_from_slice(encoded);
         self.write_iocb_pages(first, end)?;
         reach(Failpoint::AppendWritten)
+    }
+
+    /// Makes the file longer if so many bytes would come to its end.
+    fn lengthen(&mut self, bytes: u64) -> io::Result<()> {
+        let end = self.sequence.next_place() + bytes;
+        if end > self.len {
+            let len = (end + LEN_STEP).min(self.target_size).max(end);
+            self.file.set_len(len)?;
+            self.len = len;
+        }
+        Ok(())
     }
 
     /// Writes the whole pages in which the IOCBs from `first` to before `end` lie.
@@ -371,6 +450,11 @@ impl OpenFile {
         let name = self.name();
         WriteError::Io { step, name, source }
     }
+}
+
+fn write_header(file: &dyn DirFile, header: &Header) -> io::Result<()> {
+    let page = Pages::copy_of(&header.encode());
+    file.write_all_at(&[IoSlice::new(&page)], 0)
 }
 
 /// The error of a sync that failed, also of one that failed for want of room: unlike a write it

@@ -91,10 +91,12 @@ pub(crate) fn assert_written(set: &str, dir: &dyn Directory, names: &[String]) {
             std::fs::create_dir_all(folder(set)).unwrap();
             std::fs::write(&path, &written).unwrap();
         }
-        assert!(
-            golden_of(set, name) == written,
-            "{name} would be written differently"
-        );
+        let golden = golden_of(set, name);
+        // an open file may be longer than its data
+        let (used, ahead) = written.split_at(golden.len().min(written.len()));
+        let is_open = aim_core::journal::FileName::parse_open(name).is_ok();
+        assert!(golden == used, "{name} would be written differently");
+        assert!(ahead.iter().all(|byte| is_open && *byte == 0), "{name}");
     }
     let mut kept: Vec<String> = HostDirectory::open(folder(set)).unwrap().list().unwrap();
     kept.sort();

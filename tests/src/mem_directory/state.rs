@@ -228,9 +228,11 @@ impl State {
 
     pub(super) fn set_len(&mut self, file: FileId, len: usize) -> io::Result<()> {
         let content = self.content(file)?;
+        if len <= content.now.len() {
+            content.allocated = content.allocated.min(len as u64);
+        }
         content.now.resize(len, 0);
         content.len_unsynced = true;
-        content.allocated = content.allocated.min(len as u64);
         Ok(())
     }
 
