@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use super::extents::{Changes, Extents, Guarantee};
+use super::ranges::RangeLocks;
 use crate::intercept::Wait;
 use crate::request::{Operation, Request};
 use crate::units::{Lsn, Timestamp};
@@ -28,8 +29,7 @@ pub(super) struct State {
     end: Lsn,
     last_time: Timestamp,
     mode: Mode,
-    /// Ranges of requests whose I/O is not complete, at the index that is their lock.
-    in_flight: Vec<Option<Request>>,
+    in_flight: RangeLocks,
     /// The range that a worker wants to have, or has, for itself.
     claim: Option<Request>,
     group: Group,
@@ -80,7 +80,7 @@ impl Gate {
             end: Lsn(next.get() + records),
             last_time,
             mode: Mode::Capture,
-            in_flight: Vec::new(),
+            in_flight: RangeLocks::new(),
             claim: None,
             group: Group::None,
             comparable: None,
@@ -119,11 +119,7 @@ impl Gate {
     /// has left on the disk nobody knows: its extents have to be copied.
     pub(super) fn unlock(&self, lock: u32, failed: bool) {
         let mut state = self.lock();
-        let request = state
-            .in_flight
-            .get_mut(lock as usize)
-            .and_then(Option::take);
-        if let Some(request) = request {
+        if let Some(request) = state.in_flight.unlock(lock) {
             let range = state.extents.of(&request);
             state.extents.end(range.clone());
             if failed {
@@ -138,11 +134,11 @@ impl Gate {
     pub(super) fn claim(&self, range: &Request, waker: &Waker) -> bool {
         let mut state = self.lock();
         state.claim = Some(*range);
-        let is_locked = state.is_locked(range);
-        if is_locked {
+        let is_free = !state.in_flight.overlap(range);
+        if !is_free {
             state.waiting.push(waker.clone());
         }
-        !is_locked
+        is_free
     }
 
     /// Gives a claimed range back.
@@ -301,7 +297,7 @@ impl State {
     fn obstacle(&mut self, request: &Request) -> Option<Wait> {
         if request.operation != Operation::Flush {
             let claimed = self.claim.is_some_and(|claim| claim.overlaps(request));
-            if claimed || self.is_locked(request) {
+            if claimed || self.in_flight.overlap(request) {
                 return Some(Wait::Overlap);
             }
             let guarantee = match self.mode {
@@ -316,24 +312,10 @@ impl State {
         (self.mode == Mode::Capture && self.next >= self.end).then_some(Wait::Full)
     }
 
-    fn is_locked(&self, request: &Request) -> bool {
-        let mut held = self.in_flight.iter().flatten();
-        held.any(|other| other.overlaps(request))
-    }
-
     fn lock_range(&mut self, request: &Request) -> u32 {
         let range = self.extents.of(request);
         self.extents.begin(range);
-        let lock = match self.in_flight.iter().position(Option::is_none) {
-            Some(free) => free,
-            None => {
-                self.in_flight.push(None);
-                self.in_flight.len() - 1
-            }
-        };
-        self.in_flight[lock] = Some(*request);
-        // as many as the front end has requests in flight
-        lock as u32
+        self.in_flight.lock(request)
     }
 
     fn give(&mut self, now: Timestamp, enter: impl FnOnce(Lsn, Timestamp)) -> Lsn {

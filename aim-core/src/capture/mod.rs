@@ -27,6 +27,7 @@ mod interception;
 mod keeper;
 mod leftover;
 mod mirrored;
+mod ranges;
 mod record;
 mod rescue;
 mod room;
