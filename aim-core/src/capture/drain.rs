@@ -44,6 +44,8 @@ pub(super) struct Drain {
     baseline: Lsn,
     /// Not before this time: the journal fills up, or failed.
     not_before: Timestamp,
+    /// Whether something came since it rested last.
+    is_busy: bool,
 }
 
 /// What a turn has come to.
@@ -65,6 +67,7 @@ impl Drain {
             kinds: Vec::with_capacity(BATCH_RECORDS),
             baseline: Lsn(0),
             not_before: Timestamp(0),
+            is_busy: false,
         }
     }
 
@@ -72,7 +75,7 @@ impl Drain {
     pub(super) fn run(mut self) -> Result<(), NotDrained> {
         loop {
             match self.advance()? {
-                Turn::Worked => {}
+                Turn::Worked => self.is_busy = true,
                 Turn::Nothing => self.rest(),
                 Turn::Finished => return Ok(()),
             }
@@ -148,7 +151,6 @@ impl Drain {
         if self.shared.durability.is_wanted() && drained > self.shared.durability.durable() {
             self.series.sync()?;
             self.shared.durability.synced(drained);
-            self.shared.caretaker_bell.ring();
             self.series.write_ahead()?;
             worked = true;
         }
@@ -253,15 +255,17 @@ impl Drain {
         }
     }
 
-    fn rest(&self) {
+    fn rest(&mut self) {
         let shared = &*self.shared;
         let outstanding = self.next <= shared.gate.last();
+        // whoever writes now and then shall not have to wake it each time
+        let lingers = std::mem::take(&mut self.is_busy);
         let now = shared.now();
         let rest = if now < self.not_before {
             Rest::Nap(Duration::from_nanos(self.not_before.get() - now.get()))
         } else if shared.gate.lock().mode() == Mode::Track {
             Rest::Idle(Some(RETRY))
-        } else if outstanding {
+        } else if outstanding || lingers {
             Rest::Nap(NAP)
         } else {
             Rest::Idle(self.series.seal_due_in())
@@ -277,7 +281,7 @@ impl Drain {
             let drained = Lsn(self.next.get() - 1);
             let is_urgent =
                 is_wanted || shared.pending_bytes.load(Ordering::Relaxed) >= URGENT_BYTES;
-            is_ready && (is_urgent || !outstanding)
+            is_ready && (is_urgent || matches!(rest, Rest::Idle(_)))
                 || is_wanted && drained > shared.durability.durable()
         });
     }
