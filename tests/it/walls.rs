@@ -15,11 +15,12 @@ const WALLS: &[(&str, &[&str], &[&str])] = &[
     ("aim-ublk", &["aim-core"], &["tokio", "russh", "clap"]),
     ("aim-remote", &["aim-core"], &["libublk", "clap"]),
     ("aim-cli", &["aim-core", "aim-ublk", "aim-remote"], &[]),
+    ("aim-bench", &[], &["tokio", "libublk", "russh"]),
     ("aim-nbd", &[], &["tokio", "libublk", "russh"]),
     ("aim-vm", &[], &["tokio", "libublk", "russh"]),
     (
         "xtask",
-        &["aim-nbd", "aim-vm"],
+        &["aim-bench", "aim-nbd", "aim-vm"],
         &["tokio", "libublk", "russh"],
     ),
 ];

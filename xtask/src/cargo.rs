@@ -81,6 +81,23 @@ pub(crate) fn build_example(package: &str, name: &str) -> Result<PathBuf> {
     executable(&words, name, Purpose::Program)
 }
 
+/// Builds programs and examples of some packages as they would be used, all at once, and returns
+/// their paths in the order of `names`.
+pub(crate) fn build_optimized<const N: usize>(
+    words: &[&str],
+    names: [&str; N],
+) -> Result<[PathBuf; N]> {
+    let mut all = vec!["build", "--release", "--locked"];
+    all.extend(words);
+    let messages = messages_of(&all)?;
+    let mut paths = [const { PathBuf::new() }; N];
+    for (path, name) in paths.iter_mut().zip(names) {
+        *path = executable_in(&messages, name, Purpose::Program)
+            .ok_or_else(|| format!("cargo {} built no executable {name}", all.join(" ")))?;
+    }
+    Ok(paths)
+}
+
 /// Builds the test program `name`, which plain `cargo test` leaves out.
 pub(crate) fn build_tests(name: &str) -> Result<PathBuf> {
     let words = [
@@ -95,6 +112,12 @@ pub(crate) fn build_tests(name: &str) -> Result<PathBuf> {
 }
 
 fn executable(words: &[&str], name: &str, purpose: Purpose) -> Result<PathBuf> {
+    executable_in(&messages_of(words)?, name, purpose)
+        .ok_or_else(|| format!("cargo {} built no executable {name}", words.join(" ")).into())
+}
+
+/// Runs cargo, and returns what it says of what it has built.
+fn messages_of(words: &[&str]) -> Result<String> {
     let mut command = cargo(words.iter().copied());
     command
         .arg("--message-format=json-render-diagnostics")
@@ -103,9 +126,7 @@ fn executable(words: &[&str], name: &str, purpose: Purpose) -> Result<PathBuf> {
     if !output.status.success() {
         return Err(format!("{} failed ({})", words_of(&command), output.status).into());
     }
-    let messages = String::from_utf8(output.stdout)?;
-    executable_in(&messages, name, purpose)
-        .ok_or_else(|| format!("{} built no executable {name}", words_of(&command)).into())
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Finds the message of the artifact `name`. The fields looked for hold plain text.

@@ -1,6 +1,9 @@
 //! `cargo xtask bench`: how fast it is, beside what else does the job. No test: nothing fails for
 //! being slow.
 
+mod capture;
+mod figure;
+mod guest;
 mod ship;
 
 use clap::{Args, Subcommand};
@@ -16,6 +19,8 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Counts the instructions of reads and writes through aim, a plain ublk device, and others
+    Capture(capture::Options),
     /// Ships sealed files by aim and by the tools of OpenSSH, in turn, and compares
     Ship(ship::Options),
 }
@@ -23,6 +28,7 @@ enum What {
 /// Measures it.
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     match &options.what {
+        What::Capture(options) => capture::run(options),
         What::Ship(options) => ship::run(options),
     }
 }

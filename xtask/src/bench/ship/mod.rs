@@ -10,7 +10,6 @@
 //! the two of one round, since other load on the machine comes and goes.
 
 mod acceptor;
-mod figures;
 mod lines;
 mod process;
 mod proxy;

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::figures::Figure;
 use super::scenario::{LONG, LOOPBACK, Measured, NARROW, Sample};
 use super::site::CIPHER;
 use super::tool::Tool;
+use crate::bench::figure::Figure;
 use crate::outcome::Result;
 
 /// Everything that was measured.

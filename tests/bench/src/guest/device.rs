@@ -1,0 +1,107 @@
+//! The devices that are measured.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use aim_bench::{Kind, Plan};
+
+use crate::Result;
+use crate::aim::Aim;
+use crate::process::Process;
+use crate::shell::shell;
+
+/// What one job leaves behind for later ends within this time: a file is sealed after a second.
+const REST: Duration = Duration::from_millis(1500);
+
+/// A device that is up.
+#[derive(Debug)]
+pub(crate) struct Device {
+    path: PathBuf,
+    behind: Behind,
+}
+
+/// What serves it.
+#[derive(Debug)]
+enum Behind {
+    Nothing,
+    Program(Process),
+    Aim(Aim),
+    Mapper,
+}
+
+impl Device {
+    /// Makes it.
+    pub(crate) fn start(plan: &Plan, kind: &Kind) -> Result<Self> {
+        let (path, behind) = match kind {
+            Kind::Raw => (plan.disk.clone(), Behind::Nothing),
+            Kind::PlainLoop { zero_copy, words } => {
+                let mode = if *zero_copy { "zero-copy" } else { "copy" };
+                let mut command = Command::new(&plan.plain_loop);
+                command.arg(&plan.disk).arg(mode);
+                for (word, value) in [
+                    ("--queues", u32::from(plan.queues)),
+                    ("--depth", u32::from(plan.depth)),
+                    ("--request-bytes", plan.request_bytes),
+                ] {
+                    command.arg(word).arg(value.to_string());
+                }
+                let process = Process::spawn("plain_loop", command.args(words))?;
+                let node = process.until("/dev/ublkb")?;
+                (PathBuf::from(node), Behind::Program(process))
+            }
+            Kind::Aim { lines } => {
+                let aim = Aim::start(plan, lines)?;
+                (aim.node()?, Behind::Aim(aim))
+            }
+            Kind::LogWrites => {
+                let (disk, log) = (plan.disk.display(), plan.journal_disk.display());
+                shell(&format!(
+                    "dmsetup create log-writes --table \
+                         \"0 $(blockdev --getsz {disk}) log-writes {disk} {log}\"
+                     dmsetup mknodes"
+                ))?;
+                let path = PathBuf::from("/dev/mapper/log-writes");
+                (path, Behind::Mapper)
+            }
+        };
+        if matches!(behind, Behind::Program(_) | Behind::Aim(_)) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            shell(&format!("echo none > /sys/block/{name}/queue/scheduler"))?;
+        }
+        let device = Self { path, behind };
+        device.rest()?;
+        Ok(device)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Lets what was begun come to its end, and sees that it still does what is measured.
+    pub(crate) fn rest(&self) -> Result<()> {
+        thread::sleep(REST);
+        match &self.behind {
+            Behind::Aim(aim) => aim.check(),
+            Behind::Mapper => {
+                // a log that is full is left aside, and then there is nothing to be measured
+                let status = shell("dmsetup status log-writes")?;
+                eprintln!("{status}");
+                Ok(())
+            }
+            Behind::Nothing | Behind::Program(_) => Ok(()),
+        }
+    }
+
+    /// Takes it away.
+    pub(crate) fn end(self) -> Result<()> {
+        match self.behind {
+            Behind::Nothing => Ok(()),
+            Behind::Program(process) => process.wait(),
+            Behind::Aim(aim) => aim.end(),
+            Behind::Mapper => shell("dmsetup remove log-writes").map(drop),
+        }
+    }
+}
