@@ -21,6 +21,10 @@ use crate::units::{ByteLen, ByteOffset, Lsn, Timestamp, VolumeId};
 
 /// IOCBs of the first file, one page.
 const CAPACITY_MIN: u32 = 64;
+/// How many times more IOCBs a file gets whose predecessor had too few.
+const GROWTH: u32 = 8;
+/// How long a measurement of the journal's room is good, in nanoseconds.
+const MEASURE_EVERY: u64 = 1_000_000_000;
 /// Records that bridge a hole and are appended at once.
 const BRIDGE_RECORDS: u64 = 1024;
 
@@ -40,8 +44,10 @@ pub(super) struct Series {
     pub(super) open_group: Lsn,
     /// IOCBs that the next file gets.
     capacity: u32,
-    /// When the last file was begun.
+    /// As measured, and the files that were sealed since.
     fill: Fill,
+    /// When it has to be measured again.
+    measure_at: Timestamp,
     /// A file that was taken up late could not be read.
     is_damaged: bool,
 }
@@ -97,6 +103,7 @@ impl Series {
             open_group: sealed.open_group,
             capacity: CAPACITY_MIN,
             fill: Fill::default(),
+            measure_at: Timestamp(0),
             is_damaged: false,
             spool,
             policy,
@@ -197,7 +204,7 @@ impl Series {
 
     /// Whether the journal has so much room that it is worth while to capture again.
     pub(super) fn has_room_again(&mut self) -> Result<bool, SeriesError> {
-        self.fill = self.measure()?;
+        self.measure()?;
         Ok(self.fill.allows_again(self.policy.bytes.get()))
     }
 
@@ -264,7 +271,7 @@ impl Series {
         }
     }
 
-    /// How full the journal was when the last file was begun.
+    /// How full the journal is.
     pub(super) fn fill(&self) -> Fill {
         self.fill
     }
@@ -277,9 +284,12 @@ impl Series {
         };
         if !has_room {
             self.seal()?;
-            self.fill = self.measure()?;
             let spec = self.next_file();
-            if !self.fill.allows(spec.target_size.get()) {
+            let target = spec.target_size.get();
+            if self.clock.now() >= self.measure_at || !self.fill.allows(target) {
+                self.measure()?;
+            }
+            if !self.fill.allows(target) {
                 return Err(self.spool_error(used_up(self.fill)));
             }
             let file = OpenFile::create(&**self.spool.open_folder(), &spec)?;
@@ -291,9 +301,12 @@ impl Series {
         }
     }
 
-    fn measure(&self) -> Result<Fill, SeriesError> {
+    /// Looks at all files that wait to be shipped: not for each new one.
+    fn measure(&mut self) -> Result<(), SeriesError> {
         let limit = self.journal.bytes.map(ByteLen::get);
-        Ok(Fill::measure(&self.spool, limit)?)
+        self.fill = Fill::measure(&self.spool, limit)?;
+        self.measure_at = Timestamp(self.clock.now().get().saturating_add(MEASURE_EVERY));
+        Ok(())
     }
 
     fn next_file(&self) -> OpenSpec {
@@ -323,6 +336,7 @@ impl Series {
                 }
                 FileStage::Open(file, _) => {
                     self.capacity = next_capacity(&file);
+                    self.fill.used += file.bytes().get();
                     self.stage = FileStage::Unfinished(file.name());
                     self.stage = FileStage::Sealed(file.seal(self.clock.now())?);
                 }
@@ -379,12 +393,12 @@ fn bare_record(lsn: Lsn, kind: Kind, time: Timestamp) -> Record<'static> {
     }
 }
 
-/// Room for a quarter more records than the last file had, or for twice as many if it ran out of
-/// IOCBs before it was full: few unused IOCBs are shipped, and a burst grows within some files.
+/// Room for a quarter more records than the last file had, or for many more if it ran out of IOCBs
+/// before it was full: few unused IOCBs are shipped, and a burst has what it needs within some files.
 fn next_capacity(file: &OpenFile) -> u32 {
     let count = file.count();
     let wanted = if count == file.capacity() {
-        count * 2
+        count * GROWTH
     } else {
         count + count / 4
     };

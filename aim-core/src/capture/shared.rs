@@ -20,8 +20,8 @@ use crate::intercept::Landing;
 use crate::request::Request;
 use crate::units::{ByteLen, Lsn, Timestamp, VolumeId};
 
-/// Undrained bytes at which the drain is woken from its nap.
-pub(super) const URGENT_BYTES: i64 = 256 << 10;
+/// Undrained bytes at which the drain is woken from its nap: a write of its own.
+pub(super) const URGENT_BYTES: i64 = 1 << 20;
 
 /// What front end and workers have in common.
 #[derive(Debug)]
