@@ -3,6 +3,7 @@
 
 mod baseline;
 mod compare;
+mod cost;
 mod durability;
 mod order;
 mod resync;
