@@ -73,6 +73,24 @@ pub trait Interceptor: Send + Sync + 'static {
     /// journal is synced beside the disk. Also ready when the volume no longer captures
     /// (passthrough): the local disk comes first, and the loss of capture is reported elsewhere.
     fn poll_durable(&self, lsn: Lsn, waker: &Waker) -> Poll<()>;
+
+    /// The memory in which landings lie, if it is one piece: a front end may have the kernel hold
+    /// it, so that I/O from landings need not look for its pages each time.
+    fn memory(&self) -> Option<Memory> {
+        None
+    }
+}
+
+/// Memory in which landings lie.
+///
+/// It is mapped as long as its interceptor lives, and keeps its pages: who holds these and who
+/// looks at the addresses see the same bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// The first byte, at the start of a page.
+    pub address: NonNull<u8>,
+    /// Bytes from there.
+    pub len: usize,
 }
 
 /// How a request ended on the disk.

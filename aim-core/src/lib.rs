@@ -21,6 +21,7 @@ pub mod fs;
 pub mod identity;
 pub mod intercept;
 pub mod journal;
+pub mod latency;
 pub mod packed;
 pub mod replay;
 pub mod request;

@@ -1,23 +1,50 @@
 //! A device in front of a disk that captures nothing and counts what it sees.
 //!
-//! `passthrough NAME DISK`, as root, on a kernel with the ublk driver; Ctrl-C stops it.
+//! `passthrough NAME DISK [QUEUES [THREADS [zero-copy]]]`, as root, on a kernel with the ublk driver; Ctrl-C stops it.
 
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
-use std::collections::HashMap;
 use std::error::Error;
-use std::mem::Discriminant;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 
-use aim_core::intercept::{Admission, Interceptor, Landing, LandingWait, Outcome, Ticket, Wait};
+use aim_core::intercept::{
+    Admission, Interceptor, Landing, LandingWait, Memory, Outcome, Ticket, Wait,
+};
 use aim_core::request::{Operation, Request};
 use aim_core::units::Lsn;
-use aim_ublk::{DeviceConfig, UblkDevice};
+use aim_ublk::{DeviceConfig, ReadPath, UblkDevice};
 
-/// Requests and bytes of each operation.
-#[derive(Default)]
-struct Tally(Mutex<HashMap<Discriminant<Operation>, (Operation, u64, u64)>>);
+const NAMES: [&str; 5] = ["read", "write", "flush", "discard", "write zeroes"];
+
+/// Requests and bytes of each operation, and the memory in which payloads land.
+struct Tally {
+    counts: [(AtomicU64, AtomicU64); NAMES.len()],
+    memory: Memory,
+    /// Bytes of the memory that are handed out.
+    used: AtomicUsize,
+}
+
+// SAFETY: pieces of the memory are handed out once, and it is never freed.
+unsafe impl Send for Tally {}
+// SAFETY: as above.
+unsafe impl Sync for Tally {}
+
+impl Tally {
+    fn new(config: &DeviceConfig) -> Result<Self, Box<dyn Error>> {
+        let len = config.landings() * config.max_request_bytes as usize;
+        let layout = Layout::from_size_align(len, 4096)?;
+        // SAFETY: a checked configuration has neither no landings nor empty ones.
+        let memory = unsafe { alloc_zeroed(layout) };
+        let address = NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout));
+        Ok(Self {
+            counts: Default::default(),
+            memory: Memory { address, len },
+            used: AtomicUsize::new(0),
+        })
+    }
+}
 
 impl Interceptor for Tally {
     fn landing(
@@ -29,12 +56,13 @@ impl Interceptor for Tally {
         if let Some(landing) = previous {
             return Ok(landing);
         }
-        let layout = Layout::from_size_align(capacity, 4096).map_err(|_| LandingWait(None))?;
-        // SAFETY: a request's size is never 0.
-        let memory = unsafe { alloc_zeroed(layout) };
-        let memory = NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout));
-        // SAFETY: fresh, zeroed, never freed, and handed out once: it comes back as `previous`.
-        Ok(unsafe { Landing::new(memory, capacity, 0) })
+        let offset = self.used.fetch_add(capacity, Ordering::Relaxed);
+        if offset + capacity > self.memory.len {
+            return Err(LandingWait(None));
+        }
+        // SAFETY: inside of the memory, zeroed, never freed, and handed out once: it comes back
+        // as `previous`.
+        Ok(unsafe { Landing::new(self.memory.address.add(offset), capacity, 0) })
     }
 
     fn admit(
@@ -43,12 +71,16 @@ impl Interceptor for Tally {
         _: Option<&mut Landing>,
         _: &Waker,
     ) -> Result<Admission, Wait> {
-        let kind = std::mem::discriminant(&request.operation);
-        if let Ok(mut tally) = self.0.lock() {
-            let (_, count, bytes) = tally.entry(kind).or_insert((request.operation, 0, 0));
-            *count += 1;
-            *bytes += request.len.get();
-        }
+        let kind = match request.operation {
+            Operation::Read => 0,
+            Operation::Write => 1,
+            Operation::Flush => 2,
+            Operation::Discard => 3,
+            Operation::WriteZeroes { .. } => 4,
+        };
+        let (count, bytes) = &self.counts[kind];
+        count.fetch_add(1, Ordering::Relaxed);
+        bytes.fetch_add(request.len.get(), Ordering::Relaxed);
         Ok(Admission::Pass)
     }
 
@@ -59,20 +91,30 @@ impl Interceptor for Tally {
     fn poll_durable(&self, _: Lsn, _: &Waker) -> Poll<()> {
         Poll::Ready(())
     }
+
+    fn memory(&self) -> Option<Memory> {
+        Some(self.memory)
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(name), Some(disk)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: passthrough NAME DISK".into());
+        return Err("usage: passthrough NAME DISK [QUEUES [THREADS [zero-copy]]]".into());
     };
+    let mut config = DeviceConfig::new(name, disk);
+    if let Some(queues) = arguments.next() {
+        config.queues = queues.parse()?;
+    }
+    if let Some(threads) = arguments.next() {
+        config.threads_per_queue = threads.parse()?;
+    }
+    if arguments.next().as_deref() == Some("zero-copy") {
+        config.read_path = ReadPath::ZeroCopy;
+    }
     let signals = Signals::block();
-    let tally = Arc::new(Tally::default());
-    let device = UblkDevice::start(
-        DeviceConfig::new(name, disk),
-        Arc::clone(&tally) as Arc<_>,
-        0,
-    )?;
+    let tally = Arc::new(Tally::new(&config)?);
+    let device = UblkDevice::start(config, Arc::clone(&tally) as Arc<_>, 0)?;
     println!("{}: {} bytes", device.path().display(), device.size());
     loop {
         signals.wait();
@@ -82,8 +124,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     device.wait()?;
-    for (operation, count, bytes) in tally.0.lock().map_err(|_| "poisoned")?.values() {
-        println!("{operation:?}: {count} requests, {bytes} bytes");
+    for (name, (count, bytes)) in NAMES.iter().zip(&tally.counts) {
+        let (count, bytes) = (count.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed));
+        println!("{name}: {count} requests, {bytes} bytes");
     }
     Ok(())
 }

@@ -2,8 +2,32 @@
 
 use std::path::PathBuf;
 
+use libublk::sys;
+
 use crate::error::{Error, Result};
 use crate::leftover::Waiting;
+
+/// How the data of reads gets to who asks for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadPath {
+    /// Through memory of this process.
+    #[default]
+    Copy,
+    /// The disk puts it where it is wanted. Each write then costs one more step, the copy of its
+    /// payload. Where the kernel can't do it
+    /// ([`Features::zero_copy_reads`](crate::kernel::Features::zero_copy_reads)), it is as `Copy`.
+    ZeroCopy,
+}
+
+impl ReadPath {
+    /// That of the device that `info` tells of: it keeps what it was made with.
+    pub(crate) fn of(info: &sys::ublksrv_ctrl_dev_info) -> Self {
+        match info.flags & u64::from(sys::UBLK_F_AUTO_BUF_REG) {
+            0 => Self::Copy,
+            _ => Self::ZeroCopy,
+        }
+    }
+}
 
 /// Configuration of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +43,11 @@ pub struct DeviceConfig {
     /// Largest request with payload, in bytes: a multiple of 4096 from 4096 to 32 MiB. A request
     /// without payload (discard, write zeroes) is not bound by it.
     pub max_request_bytes: u32,
+    /// Threads that share the requests of a queue, 1 to 64; one where the kernel can't do it
+    /// ([`Features::threads_per_queue`](crate::kernel::Features::threads_per_queue)).
+    pub threads_per_queue: u16,
+    /// How the data of reads gets to who asks for it.
+    pub read_path: ReadPath,
     /// The N of `/dev/ublkbN`, or `None` for the first that is free.
     pub id: Option<u32>,
 }
@@ -26,6 +55,8 @@ pub struct DeviceConfig {
 impl DeviceConfig {
     /// Longest name in bytes.
     pub const MAX_NAME: usize = 64;
+    /// Largest `threads_per_queue`.
+    pub const MAX_THREADS: u16 = 64;
     /// Largest `max_request_bytes`.
     pub const MAX_REQUEST_BYTES: u32 = 32 << 20;
 
@@ -38,6 +69,8 @@ impl DeviceConfig {
             queues: cpus.min(4) as u16,
             depth: 64,
             max_request_bytes: 128 << 10,
+            threads_per_queue: 1,
+            read_path: ReadPath::Copy,
             id: None,
         }
     }
@@ -50,11 +83,12 @@ impl DeviceConfig {
     }
 
     /// Takes over what a waiting device of this name was made with: its queues, its depth and its
-    /// largest request. An interceptor must be made for those, not for what was configured since.
+    /// largest request, and its read path. An interceptor must be made for those, not for what was configured since.
     pub fn fit(&mut self, waiting: &Waiting) {
         self.queues = waiting.queues;
         self.depth = waiting.depth;
         self.max_request_bytes = waiting.max_request_bytes;
+        self.read_path = waiting.read_path;
     }
 
     /// Whether each field is in its range.
@@ -84,6 +118,13 @@ impl DeviceConfig {
         }
         if self.depth == 0 || self.depth > 4096 {
             return invalid("depth", &self.depth, "must be 1 to 4096");
+        }
+        if self.threads_per_queue == 0 || self.threads_per_queue > Self::MAX_THREADS {
+            return invalid(
+                "threads_per_queue",
+                &self.threads_per_queue,
+                "must be 1 to 64",
+            );
         }
         let bytes = self.max_request_bytes;
         if bytes == 0 || !bytes.is_multiple_of(4096) || bytes > Self::MAX_REQUEST_BYTES {
@@ -142,6 +183,13 @@ mod tests {
                 "depth",
                 DeviceConfig {
                     depth: 4097,
+                    ..good.clone()
+                },
+            ),
+            (
+                "threads_per_queue",
+                DeviceConfig {
+                    threads_per_queue: 0,
                     ..good.clone()
                 },
             ),

@@ -13,9 +13,10 @@ use libublk::ctrl::UblkCtrl;
 use libublk::io::UblkDev;
 
 use crate::backing::Backing;
-use crate::config::DeviceConfig;
+use crate::config::{DeviceConfig, ReadPath};
 use crate::driver::Driver;
 use crate::error::{Error, Result};
+use crate::latencies::LatencyReader;
 use crate::leftover;
 use crate::link::Link;
 use crate::queue::{Crew, Failure, QueueFailure, Stage};
@@ -53,6 +54,9 @@ pub(crate) struct Started {
     pub(crate) node: PathBuf,
     pub(crate) id: u32,
     pub(crate) queues: u16,
+    pub(crate) threads_per_queue: u16,
+    pub(crate) read_path: ReadPath,
+    pub(crate) latencies: LatencyReader,
     /// It was there already, and waited for a server.
     pub(crate) taken_over: bool,
     /// The driver keeps it for a successor when this process ends.
@@ -110,10 +114,17 @@ pub(crate) struct Device {
     pub(crate) crew: Crew,
     pub(crate) link: Option<Link>,
     pub(crate) node: PathBuf,
+    pub(crate) latencies: LatencyReader,
 }
 
 impl Device {
-    pub(crate) fn new(plan: Plan, ctrl: UblkCtrl, dev: UblkDev, crew: Crew) -> Self {
+    pub(crate) fn new(
+        plan: Plan,
+        ctrl: UblkCtrl,
+        dev: UblkDev,
+        crew: Crew,
+        latencies: LatencyReader,
+    ) -> Self {
         Self {
             node: PathBuf::from(ctrl.get_bdev_path()),
             plan,
@@ -121,6 +132,7 @@ impl Device {
             dev: Arc::new(dev),
             crew,
             link: None,
+            latencies,
         }
     }
 

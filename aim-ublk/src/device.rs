@@ -10,10 +10,11 @@ use aim_core::intercept::Interceptor;
 use aim_core::units::ByteLen;
 
 use crate::backing::Backing;
-use crate::config::DeviceConfig;
+use crate::config::{DeviceConfig, ReadPath};
 use crate::control::{self, Message, Plan, Started};
 use crate::driver::Driver;
 use crate::error::{Error, Result};
+use crate::latencies::LatencyReader;
 use crate::leftover::{self, Waiting};
 use crate::link;
 
@@ -147,6 +148,22 @@ impl RunningDevice {
     /// Queues that the kernel granted.
     pub fn queues(&self) -> u16 {
         self.started.queues
+    }
+
+    /// Threads that share each queue.
+    pub fn threads_per_queue(&self) -> u16 {
+        self.started.threads_per_queue
+    }
+
+    /// How the data of reads gets to who asks for it: as the device was made, whatever was asked
+    /// for since.
+    pub fn read_path(&self) -> ReadPath {
+        self.started.read_path
+    }
+
+    /// What reads how long requests take.
+    pub fn latencies(&self) -> LatencyReader {
+        self.started.latencies.clone()
     }
 
     /// Size of the device in bytes.

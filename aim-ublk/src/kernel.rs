@@ -33,6 +33,16 @@ impl Features {
         self.has(sys::UBLK_F_SUPPORT_ZERO_COPY) && self.has(sys::UBLK_F_AUTO_BUF_REG)
     }
 
+    /// Beside [`zero_copy`](Self::zero_copy), the payloads of writes can be copied by the server.
+    pub const fn zero_copy_reads(self) -> bool {
+        self.zero_copy() && self.has(sys::UBLK_F_USER_COPY)
+    }
+
+    /// Several threads can share the requests of one queue.
+    pub const fn threads_per_queue(self) -> bool {
+        self.has(sys::UBLK_F_PER_IO_DAEMON)
+    }
+
     /// A live device can change its size.
     pub const fn update_size(self) -> bool {
         self.has(sys::UBLK_F_UPDATE_SIZE)

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use libublk::ctrl::UblkCtrl;
 use libublk::sys;
 
+use crate::config::ReadPath;
 use crate::driver::Driver;
 use crate::error::{Error, Result};
 use crate::params::SECTOR;
@@ -33,6 +34,7 @@ pub struct Waiting {
     pub(crate) queues: u16,
     pub(crate) depth: u16,
     pub(crate) max_request_bytes: u32,
+    pub(crate) read_path: ReadPath,
     /// In bytes.
     pub(crate) size: u64,
     /// Bytes of its logical block.
@@ -57,6 +59,7 @@ impl Waiting {
             queues: info.nr_hw_queues,
             depth: info.queue_depth,
             max_request_bytes: info.max_io_buf_bytes,
+            read_path: ReadPath::of(info),
             size: basic.dev_sectors * SECTOR,
             block: 1 << basic.logical_bs_shift,
         })

@@ -19,11 +19,12 @@ use libublk::ctrl::{UblkCtrl, UblkCtrlBuilder};
 use libublk::io::UblkDev;
 use libublk::{UblkError, UblkFlags, sys};
 
-use crate::config::DeviceConfig;
+use crate::config::{DeviceConfig, ReadPath};
 use crate::control::{Device, Message, Plan, Started};
 use crate::driver::Driver;
 use crate::error::{Error, Result, into_io};
 use crate::kernel::{self, Features};
+use crate::latencies::{LatencyReader, Recorders};
 use crate::leftover::{self, Waiting};
 use crate::link::{self, Link};
 use crate::params;
@@ -41,6 +42,8 @@ pub(crate) fn bring_up(
 ) -> Result<(Device, Started)> {
     let features = kernel::features()?;
     let driver = Driver::open()?.ok_or(Error::NoDriver)?;
+    let mut plan = plan;
+    fit(&mut plan.config, features);
     let (device, started) = match leftover::find(&driver, &plan.config.name)? {
         None => bring_up_fresh(plan, features, inbox, reports)?,
         Some(waiting) => {
@@ -60,11 +63,27 @@ pub(crate) fn bring_up(
         node = %started.node.display(),
         backing = %device.plan.backing.path().display(),
         queues = started.queues,
+        reads = ?started.read_path,
         driver = format_args!("{:#x}", features.bits()),
         taken_over = started.taken_over,
         "device started"
     );
     Ok((device, started))
+}
+
+/// Leaves out what the kernel can't do, and says so.
+fn fit(config: &mut DeviceConfig, features: Features) {
+    let name = &config.name;
+    if config.threads_per_queue > 1 && !features.threads_per_queue() {
+        tracing::warn!(name, "this kernel has one thread per queue");
+        config.threads_per_queue = 1;
+    }
+    if config.read_path == ReadPath::ZeroCopy && !features.zero_copy_reads() {
+        tracing::warn!(name, "this kernel has no zero-copy reads: they are copied");
+        config.read_path = ReadPath::Copy;
+    }
+    // one without a slot would have nothing to do
+    config.threads_per_queue = config.threads_per_queue.min(config.depth);
 }
 
 fn bring_up_fresh(
@@ -74,9 +93,9 @@ fn bring_up_fresh(
     reports: &Sender<Message>,
 ) -> Result<(Device, Started)> {
     let ctrl = add(&plan.config, features)?;
-    let crew = hire(&plan, &ctrl, inbox, reports)?;
+    let (crew, latencies) = hire(&plan, &ctrl, inbox, reports)?;
     let dev = open(&plan, &ctrl)?;
-    let mut device = Device::new(plan, ctrl, dev, crew);
+    let mut device = Device::new(plan, ctrl, dev, crew, latencies);
     let outcome = device.serve(inbox).and_then(|()| device.publish(false));
     match outcome {
         Ok(started) => Ok((device, started)),
@@ -98,14 +117,14 @@ fn take_over(
 ) -> Result<(Device, Started)> {
     check_fits(&plan, waiting)?;
     let ctrl = find(&plan.config, waiting)?;
-    let crew = hire(&plan, &ctrl, inbox, reports)?;
+    let (crew, latencies) = hire(&plan, &ctrl, inbox, reports)?;
     let (name, failed) = (plan.config.name.clone(), "start the recovery of");
     if let Err(source) = waiting.start_recovery(driver) {
         crew.join();
         return Err(Error::driver(failed, &name, source));
     }
     let dev = open(&plan, &ctrl)?;
-    let mut device = Device::new(plan, ctrl, dev, crew);
+    let mut device = Device::new(plan, ctrl, dev, crew, latencies);
     match device.serve(inbox).and_then(|()| device.publish(true)) {
         Ok(started) => Ok((device, started)),
         Err(error) => {
@@ -148,19 +167,30 @@ fn hire(
     ctrl: &UblkCtrl,
     inbox: &Receiver<Message>,
     reports: &Sender<Message>,
-) -> Result<Crew> {
+) -> Result<(Crew, LatencyReader)> {
     let info = ctrl.dev_info();
     let name = format!("ublk{}", info.dev_id);
-    Crew::hire(&name, info.nr_hw_queues, inbox, |number, orders| Queue {
-        number,
-        depth: info.queue_depth,
-        interceptor: Arc::clone(&plan.interceptor),
-        device: plan.index,
-        size: plan.backing.size().get(),
-        orders,
-        reports: reports.clone(),
+    let (queues, shares) = (info.nr_hw_queues, ctrl.io_threads_per_queue());
+    let threads = usize::from(queues) * usize::from(shares);
+    let recorders: Vec<_> = (0..threads).map(|_| Recorders::default()).collect();
+    let latencies = Recorders::reader(&recorders);
+    let mut recorders = recorders.into_iter();
+    let crew = Crew::hire(&name, queues, shares, inbox, |number, share, orders| {
+        Queue {
+            number,
+            share,
+            depth: info.queue_depth,
+            interceptor: Arc::clone(&plan.interceptor),
+            device: plan.index,
+            size: plan.backing.size().get(),
+            reads: ReadPath::of(&info),
+            recorders: recorders.next().unwrap_or_default(),
+            orders,
+            reports: reports.clone(),
+        }
     })
-    .map_err(|failure| Error::queue(&plan.config.name, failure))
+    .map_err(|failure| Error::queue(&plan.config.name, failure))?;
+    Ok((crew, latencies))
 }
 
 impl Device {
@@ -201,6 +231,9 @@ impl Device {
             node: self.node.clone(),
             id: info.dev_id,
             queues: info.nr_hw_queues,
+            threads_per_queue: self.ctrl.io_threads_per_queue(),
+            read_path: ReadPath::of(info),
+            latencies: self.latencies.clone(),
             taken_over,
             outlives_its_process: info.flags & u64::from(sys::UBLK_F_USER_RECOVERY) != 0,
         })
@@ -233,10 +266,13 @@ fn add(config: &DeviceConfig, features: Features) -> Result<UblkCtrl> {
             reason: "must be less than 2147483648",
         })?,
     };
-    let flags = match features.recovery_with_reissue() {
+    let mut flags = match features.recovery_with_reissue() {
         true => sys::UBLK_F_USER_RECOVERY | sys::UBLK_F_USER_RECOVERY_REISSUE,
         false => 0,
     };
+    if config.read_path == ReadPath::ZeroCopy {
+        flags |= sys::UBLK_F_SUPPORT_ZERO_COPY | sys::UBLK_F_AUTO_BUF_REG | sys::UBLK_F_USER_COPY;
+    }
     let deadline = Instant::now() + PATIENCE;
     loop {
         let added = UblkCtrlBuilder::default()
@@ -247,6 +283,7 @@ fn add(config: &DeviceConfig, features: Features) -> Result<UblkCtrl> {
             .io_buf_bytes(config.max_request_bytes)
             .ctrl_flags(flags.into())
             .ctrl_target_flags(leftover::mark(&config.name))
+            .io_threads_per_queue(config.threads_per_queue)
             .dev_flags(UblkFlags::UBLK_DEV_F_ADD_DEV)
             .build();
         match added {
@@ -276,6 +313,7 @@ fn find(config: &DeviceConfig, waiting: &Waiting) -> Result<UblkCtrl> {
         .nr_queues(waiting.queues)
         .depth(waiting.depth)
         .io_buf_bytes(waiting.max_request_bytes)
+        .io_threads_per_queue(config.threads_per_queue.min(waiting.depth))
         .dev_flags(UblkFlags::UBLK_DEV_F_RECOVER_DEV)
         .build()
         .map_err(failed)

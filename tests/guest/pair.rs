@@ -30,6 +30,12 @@ impl Pair {
         Self::with_target(&folder_target())
     }
 
+    /// The same, with these lines in the volume's table as well.
+    pub(crate) fn with_lines(lines: &str) -> Self {
+        prepare();
+        Self::with_target(&format!("{}\n{lines}", folder_target()))
+    }
+
     /// Blank disks, and these lines of the volume's table to say where files go.
     ///
     /// Call [`prepare`] before.

@@ -60,6 +60,37 @@ fn a_kill_is_a_pause() {
 }
 
 #[test]
+fn a_kill_is_a_pause_where_threads_share_queues_and_reads_are_not_copied() {
+    let lines = "threads_per_queue = 2\nread_path = \"zero-copy\"";
+    let mut pair = Pair::with_lines(lines);
+    let work = Work::on_files(&pair.device());
+    for _ in 0..2 {
+        work.goes_on(A_WHILE);
+        pair.kill_source();
+        pair.start_source();
+    }
+    work.goes_on(A_WHILE);
+    work.end();
+    let io = pair.source().status("io");
+    let features = kernel::features().unwrap();
+    let read_path = match features.zero_copy_reads() {
+        true => "zero-copy",
+        false => "copy",
+    };
+    let threads = if features.threads_per_queue() { 2 } else { 1 };
+    assert_eq!(io["read_path"], read_path);
+    assert_eq!(io["threads_per_queue"], threads);
+    for part in ["request", "disk"] {
+        let writes = &io[part]["write"];
+        assert!(writes["count"].as_u64().unwrap() > 0, "{io}");
+        assert!(writes["p99_seconds"].as_f64() >= writes["median_seconds"].as_f64());
+    }
+    assert!(io["journal"]["count"].as_u64().unwrap() > 0, "{io}");
+    let disks = pair.end();
+    check_files(Work::on_files, &disks.mirror);
+}
+
+#[test]
 fn an_upgrade_is_a_pause() {
     for begin in works() {
         let pair = pair_of_its_own();

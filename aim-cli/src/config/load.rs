@@ -50,7 +50,7 @@ mod tests {
     use aim_remote::transport::Bandwidth;
 
     use super::*;
-    use crate::config::{Key, Login, OnJournalFull};
+    use crate::config::{Key, Login, OnJournalFull, ReadPath};
 
     fn problems(text: &str) -> String {
         let temp = tempfile::tempdir().unwrap();
@@ -84,6 +84,10 @@ known_hosts = "/etc/aim/known_hosts"
         let volume = &config.volumes["data"];
         assert_eq!(config.run_dir, Path::new("/run/aim"));
         assert_eq!((volume.depth, volume.request_bytes), (64, 128 << 10));
+        assert_eq!(
+            (volume.threads_per_queue, volume.read_path),
+            (1, ReadPath::Copy)
+        );
         assert_eq!(volume.seal_bytes, 16 << 20);
         assert_eq!(volume.state, Path::new("/var/lib/aim/state/data"));
         assert_eq!(volume.on_journal_full, OnJournalFull::Track);
@@ -95,7 +99,8 @@ known_hosts = "/etc/aim/known_hosts"
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("aim.toml");
         let more = "on_journal_full = \"block\"\njournal_bytes = \"1GiB\"\n\
-            resync_rate = \"20MiB\"\nverify_rate = \"1MiB\"\nverify_every = \"7d\"\n";
+            resync_rate = \"20MiB\"\nverify_rate = \"1MiB\"\nverify_every = \"7d\"\n\
+            threads_per_queue = 2\nread_path = \"zero-copy\"\n";
         let text = format!("state_dir = \"/var/lib/state\"\n{GOOD}{more}");
         std::fs::write(&path, text).unwrap();
         let config = load(&path).unwrap();
@@ -103,6 +108,10 @@ known_hosts = "/etc/aim/known_hosts"
         assert_eq!(volume.state, Path::new("/var/lib/state/data"));
         assert_eq!(volume.on_journal_full, OnJournalFull::Block);
         assert_eq!(volume.journal_bytes, Some(1 << 30));
+        assert_eq!(
+            (volume.threads_per_queue, volume.read_path),
+            (2, ReadPath::ZeroCopy)
+        );
         let rates = (volume.resync_rate, volume.verify_rate);
         assert_eq!(rates, (Some(20 << 20), Some(1 << 20)));
         let week = std::time::Duration::from_secs(7 * 86_400);
@@ -187,6 +196,14 @@ known_hosts = "/etc/aim/known_hosts"
         for (line, expected) in [
             ("queues = 0", "`queues` is 0, must be from 1 to 32"),
             ("depth = 9999", "`depth` is 9999"),
+            (
+                "threads_per_queue = 0",
+                "`threads_per_queue` is 0, must be from 1 to 64",
+            ),
+            (
+                "read_path = \"direct\"",
+                "unknown variant `direct`, expected `copy` or `zero-copy`",
+            ),
             (
                 "seal_bytes = \"2GiB\"",
                 "`seal_bytes` is 2 GiB, must be from 1 MiB to 512 MiB",

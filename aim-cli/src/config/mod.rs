@@ -22,5 +22,5 @@ pub(crate) use load::{DEFAULT_PATH, load};
 pub(crate) use quantity::{Size, Span};
 pub(crate) use target::{StorePlace, Target};
 pub(crate) use typed::{
-    Config, Entry, Key, Login, MirrorConfig, OnJournalFull, TargetConfig, VolumeConfig,
+    Config, Entry, Key, Login, MirrorConfig, OnJournalFull, ReadPath, TargetConfig, VolumeConfig,
 };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::line::{RawBandwidth, RawCompression};
 use super::quantity::{Size, Span};
-use super::typed::OnJournalFull;
+use super::typed::{OnJournalFull, ReadPath};
 use crate::logging::LogFormat;
 
 /// `[log]`
@@ -43,6 +43,8 @@ pub(super) struct RawVolume {
     pub(super) targets: Option<BTreeMap<String, RawTarget>>,
     pub(super) queues: Option<u16>,
     pub(super) depth: Option<u16>,
+    pub(super) threads_per_queue: Option<u16>,
+    pub(super) read_path: Option<ReadPath>,
     pub(super) seal_bytes: Option<Size>,
     pub(super) seal_after: Option<Span>,
     pub(super) staging_bytes: Option<Size>,

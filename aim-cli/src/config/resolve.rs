@@ -18,6 +18,7 @@ use crate::failure::Problem;
 const RUN_DIR: &str = "/run/aim";
 const STATE_DIR: &str = "/var/lib/aim/state";
 const QUEUES: RangeInclusive<u16> = 1..=32;
+const THREADS: RangeInclusive<u16> = 1..=64;
 const DEPTH: RangeInclusive<u16> = 1..=1024;
 const SEAL_BYTES: RangeInclusive<u64> = (1 << 20)..=(512 << 20);
 const STAGING_BYTES: RangeInclusive<u64> = (4 << 20)..=(16 << 30);
@@ -119,6 +120,12 @@ impl Check<'_> {
             request_bytes: self.request_bytes(raw.request_bytes),
             queues: self.count("queues", raw.queues.unwrap_or_else(queues), QUEUES),
             depth: self.count("depth", raw.depth.unwrap_or(64), DEPTH),
+            threads_per_queue: self.count(
+                "threads_per_queue",
+                raw.threads_per_queue.unwrap_or(1),
+                THREADS,
+            ),
+            read_path: raw.read_path.unwrap_or_default(),
             device: self.absolute("device", raw.device),
             journal: self.absolute("journal", raw.journal),
             name,

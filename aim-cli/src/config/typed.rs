@@ -50,6 +50,10 @@ pub(crate) struct VolumeConfig {
     pub(crate) queues: u16,
     /// Requests in flight per queue.
     pub(crate) depth: u16,
+    /// Threads that share a queue.
+    pub(crate) threads_per_queue: u16,
+    /// How the data of reads gets to who asks for it.
+    pub(crate) read_path: ReadPath,
     /// A journal file is sealed when it has grown to this.
     pub(crate) seal_bytes: u64,
     /// ... or when its first record is this old.
@@ -104,6 +108,17 @@ pub(crate) enum OnJournalFull {
     Track,
     /// They wait.
     Block,
+}
+
+/// How the data of reads gets to who asks for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ReadPath {
+    /// Through the memory of this program.
+    #[default]
+    Copy,
+    /// From the disk to where it is wanted, where the kernel can do that.
+    ZeroCopy,
 }
 
 /// How to prove who we are, and who the other host is.

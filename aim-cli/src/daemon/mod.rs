@@ -1,6 +1,7 @@
 //! The running program: volumes and mirrors side by side, and the socket that tells of them.
 
 mod control;
+mod device_report;
 mod handover;
 mod isolation;
 mod lock;
@@ -21,6 +22,7 @@ mod targets;
 mod volume;
 
 pub(crate) use control::{Answers, Control, ask, hand_over, order};
+pub(crate) use device_report::{DeviceReport, LatencyReport};
 pub(crate) use handover::Handover;
 pub(crate) use isolation::isolate;
 pub(crate) use lock::RunLock;

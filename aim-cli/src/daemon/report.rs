@@ -4,6 +4,8 @@ use aim_core::capture::{BaselineStatus, VerifyStatus};
 use aim_core::cursor::Standing;
 use serde::{Deserialize, Serialize};
 
+use super::device_report::DeviceReport;
+
 /// The answer to `aim status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
@@ -58,6 +60,9 @@ pub(crate) struct VolumeReport {
     pub(crate) rate_bytes_per_second: Option<u64>,
     /// Until nothing waits, at the present rate.
     pub(crate) seconds_left: Option<f64>,
+    /// How its device serves; none before it is there.
+    #[serde(default)]
+    pub(crate) io: Option<DeviceReport>,
     /// Set while transactions are not captured: for how long.
     pub(crate) passthrough_seconds: Option<f64>,
     /// Set while parts of the disk have to be copied before the mirror can follow again.

@@ -17,7 +17,7 @@ use aim_ublk::{
     Backing, BackingReader, DeviceConfig, Error as UblkError, RunningDevice, UblkDevice, Waiting,
 };
 
-use crate::config::{OnJournalFull, VolumeConfig};
+use crate::config::{OnJournalFull, ReadPath, VolumeConfig};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, Problem, exit_of};
 use crate::{state, state_folder};
@@ -180,6 +180,11 @@ fn device_config(config: &VolumeConfig) -> DeviceConfig {
         queues: config.queues,
         depth: config.depth,
         max_request_bytes: config.request_bytes,
+        threads_per_queue: config.threads_per_queue,
+        read_path: match config.read_path {
+            ReadPath::Copy => aim_ublk::ReadPath::Copy,
+            ReadPath::ZeroCopy => aim_ublk::ReadPath::ZeroCopy,
+        },
         ..DeviceConfig::new(&config.name, &config.device)
     }
 }

@@ -21,6 +21,7 @@ use aim_remote::ship::Retention;
 
 use aim_ublk::{Error as UblkError, RunningDevice, Stopper};
 
+use super::device_report::DeviceWatch;
 use super::reminder::Reminder;
 use super::repair::Repair;
 use super::report::{BaselineReport, State, TargetReport, VerifyReport, VolumeReport};
@@ -38,6 +39,7 @@ pub(crate) struct Volume {
     name: String,
     path: PathBuf,
     outlives_its_process: bool,
+    watch: DeviceWatch,
     pub(super) spool: SourceSpool,
     pub(super) capture: Arc<Capture>,
     stopper: Stopper,
@@ -98,12 +100,14 @@ impl Volume {
         let targets = Targets::start(&config.name, &config.targets, retention, room)?;
         let (path, stopper) = (device.path().to_owned(), device.stopper());
         let outlives_its_process = device.outlives_its_process();
+        let watch = DeviceWatch::of(&device);
         let life = Arc::new(Mutex::new(Life::default()));
         let thread = attend(&config.name, device, capture.clone(), life.clone())?;
         Ok(Self {
             name: config.name.clone(),
             path,
             outlives_its_process,
+            watch,
             spool,
             capture,
             stopper,
@@ -193,6 +197,7 @@ impl Volume {
             seconds_left: longest(&targets),
             different_bytes: sum(&targets, |target| target.different_bytes),
             baseline: BaselineReport::of(self.capture.baselines().status()),
+            io: Some(self.watch.report()),
             passthrough_seconds: meters
                 .passthrough
                 .lasted(now)

@@ -9,7 +9,9 @@ use super::shared::{Shared, Stop};
 use super::worker::Threads;
 use super::{Baselines, CaptureStatus, Comparison, ResyncStatus, StagingConfig};
 use crate::format::Kind;
-use crate::intercept::{Admission, Interceptor, Landing, LandingWait, Outcome, Ticket, Wait};
+use crate::intercept::{
+    Admission, Interceptor, Landing, LandingWait, Memory, Outcome, Ticket, Wait,
+};
 use crate::request::{Operation, Request};
 use crate::units::{ByteLen, Lsn};
 
@@ -274,5 +276,9 @@ impl Interceptor for Capture {
             self.shared.signal.ready(true);
         }
         polled
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        Some(self.shared.staging.memory())
     }
 }

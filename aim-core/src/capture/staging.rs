@@ -21,7 +21,7 @@ use std::task::Waker;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use super::record::RECORD_BYTES;
-use crate::intercept::{Landing, LandingWait};
+use crate::intercept::{Landing, LandingWait, Memory};
 use crate::units::VolumeId;
 
 /// Unit of placement in the ring file.
@@ -205,6 +205,14 @@ impl Staging {
 
     pub(super) fn config(&self) -> &StagingConfig {
         &self.config
+    }
+
+    /// All of the mapping. It keeps its pages: nobody cuts the file while it is mapped.
+    pub(super) fn memory(&self) -> Memory {
+        Memory {
+            address: self.base,
+            len: self.config.total_bytes(),
+        }
     }
 
     /// Removes the ring file: everything in it is in the journal.

@@ -13,7 +13,7 @@ use libublk::io::UblkDev;
 use super::thread::{Failure, Order, Queue, Stage, spawn};
 use crate::control::Message;
 
-/// Threads, one per queue.
+/// The threads of a device: as many for each queue as share it.
 #[derive(Debug, Default)]
 pub(crate) struct Crew {
     threads: Vec<JoinHandle<()>>,
@@ -27,17 +27,20 @@ pub(crate) struct Crew {
 pub(crate) type QueueFailure = (u16, Failure);
 
 impl Crew {
-    /// Starts a thread for each of `queues`, up to where it needs the device.
+    /// Starts `shares` threads for each of `queues`, up to where they need the device.
     pub(crate) fn hire(
         name: &str,
         queues: u16,
+        shares: u16,
         inbox: &Receiver<Message>,
-        mut queue: impl FnMut(u16, Receiver<Order>) -> Queue,
+        mut queue: impl FnMut(u16, u16, Receiver<Order>) -> Queue,
     ) -> Result<Self, QueueFailure> {
         let mut crew = Self::default();
-        for number in 0..queues {
+        for (number, share) in
+            (0..queues).flat_map(|number| (0..shares).map(move |share| (number, share)))
+        {
             let (order, orders) = channel();
-            let thread = spawn(name, queue(number, orders))
+            let thread = spawn(name, queue(number, share, orders))
                 .map_err(|error| (number, ("start the thread", error)))?;
             crew.threads.push(thread);
             crew.orders.push(order);
@@ -46,7 +49,7 @@ impl Crew {
         Ok(crew)
     }
 
-    /// Each queue with the number of its thread.
+    /// Each thread: its queue, and its number.
     pub(crate) fn numbers(&self) -> &[(u16, libc::pid_t)] {
         &self.numbers
     }

@@ -81,24 +81,21 @@ impl Wake for TaskWaker {
     }
 }
 
-type Task<'t> = Pin<Box<dyn Future<Output = ()> + 't>>;
-
-/// A fixed set of tasks, all made before the first runs: none is allocated later.
-pub(super) struct Executor<'t> {
-    tasks: Vec<Option<Task<'t>>>,
+/// A fixed set of tasks of one kind, all made before the first runs: none is allocated later.
+pub(super) struct Executor<F> {
+    tasks: Vec<Option<Pin<Box<F>>>>,
     wakers: Vec<Waker>,
     ready: Arc<ReadySet>,
+    unfinished: usize,
 }
 
-impl<'t> Executor<'t> {
-    /// An executor for the tasks that `make` builds, given what wakes the thread.
-    pub(super) fn new<I>(count: usize, make: impl FnOnce(Arc<ReadySet>) -> I) -> Result<Self, Errno>
-    where
-        I: Iterator<Item = Task<'t>>,
-    {
+impl<F: Future<Output = ()>> Executor<F> {
+    /// An executor for `count` tasks that `make` builds, given what wakes the thread.
+    pub(super) fn new(
+        count: usize,
+        mut make: impl FnMut(usize, &Arc<ReadySet>) -> F,
+    ) -> Result<Self, Errno> {
         let ready = Arc::new(ReadySet::new(count)?);
-        let tasks: Vec<_> = make(Arc::clone(&ready)).map(Some).collect();
-        assert_eq!(tasks.len(), count, "as many tasks as announced");
         let wakers = (0..count).map(|task| {
             Waker::from(Arc::new(TaskWaker {
                 ready: Arc::clone(&ready),
@@ -107,13 +104,20 @@ impl<'t> Executor<'t> {
         });
         Ok(Self {
             wakers: wakers.collect(),
-            tasks,
+            tasks: (0..count)
+                .map(|task| Some(Box::pin(make(task, &ready))))
+                .collect(),
             ready,
+            unfinished: count,
         })
     }
 
-    /// Polls every task that can go on, until none can.
-    pub(super) fn run_ready(&mut self) {
+    /// Polls the tasks in `due`, which it empties, and then those that wakers name, until none
+    /// can go on.
+    pub(super) fn run(&mut self, due: &mut Vec<usize>) {
+        for task in due.drain(..) {
+            self.poll(task);
+        }
         while !self.ready.is_empty() {
             for index in 0..self.ready.words.len() {
                 let mut bits = self.ready.words[index].swap(0, Ordering::SeqCst);
@@ -136,6 +140,7 @@ impl<'t> Executor<'t> {
                 .is_ready()
         {
             *slot = None;
+            self.unfinished -= 1;
         }
     }
 
@@ -145,13 +150,13 @@ impl<'t> Executor<'t> {
         self.ready.sleeping.store(true, Ordering::SeqCst);
         let events = usize::from(self.ready.is_empty());
         let outcome = wait(events);
-        self.ready.sleeping.store(false, Ordering::SeqCst);
+        self.ready.sleeping.store(false, Ordering::Relaxed);
         outcome
     }
 
-    /// Whether task `index` has run to its end.
-    pub(super) fn is_finished(&self, index: usize) -> bool {
-        self.tasks[index].is_none()
+    /// How many tasks have not run to their end.
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished
     }
 
     pub(super) fn ready(&self) -> &ReadySet {
@@ -187,30 +192,28 @@ mod tests {
             }
         });
         let finished = Cell::new(0);
-        let mut executor = Executor::new(TASKS, |_| {
-            (0..TASKS).map(|task| {
-                let (send, finished) = (send.clone(), &finished);
-                Box::pin(async move {
-                    for _ in 0..ROUNDS {
-                        let mut asked = false;
-                        poll_fn(|cx| {
-                            if asked {
-                                return Poll::Ready(());
-                            }
-                            asked = true;
-                            send.send((task, cx.waker().clone())).unwrap();
-                            Poll::Pending
-                        })
-                        .await;
-                    }
-                    finished.set(finished.get() + 1);
-                }) as Task<'_>
-            })
+        let mut executor = Executor::new(TASKS, |task, _| {
+            let (send, finished) = (send.clone(), &finished);
+            async move {
+                for _ in 0..ROUNDS {
+                    let mut asked = false;
+                    poll_fn(|cx| {
+                        if asked {
+                            return Poll::Ready(());
+                        }
+                        asked = true;
+                        send.send((task, cx.waker().clone())).unwrap();
+                        Poll::Pending
+                    })
+                    .await;
+                }
+                finished.set(finished.get() + 1);
+            }
         })
         .unwrap();
         loop {
-            executor.run_ready();
-            if (0..TASKS).all(|task| executor.is_finished(task)) {
+            executor.run(&mut Vec::new());
+            if executor.unfinished() == 0 {
                 break;
             }
             executor.sleep(|events| wait(executor.ready(), events));
@@ -224,8 +227,8 @@ mod tests {
     #[test]
     fn a_task_that_wakes_itself_runs_again_without_the_bell() {
         let polls = Cell::new(0);
-        let mut executor = Executor::new(1, |_| {
-            std::iter::once(Box::pin(poll_fn(|cx| {
+        let mut executor = Executor::new(1, |_, _| {
+            poll_fn(|cx| {
                 polls.set(polls.get() + 1);
                 cx.waker().wake_by_ref();
                 if polls.get() == 3 {
@@ -233,11 +236,11 @@ mod tests {
                 } else {
                     Poll::Pending
                 }
-            })) as Task<'_>)
+            })
         })
         .unwrap();
-        executor.run_ready();
-        assert!(executor.is_finished(0));
+        executor.run(&mut Vec::new());
+        assert_eq!(executor.unfinished(), 0);
         assert_eq!(polls.get(), 3);
     }
 }

@@ -8,10 +8,13 @@
 //!                              disk  (the queue's own ring)
 //! ```
 
+mod command;
 mod crew;
 mod disk;
 mod executor;
+mod fixed;
 mod place;
+mod ring;
 mod tag;
 mod thread;
 

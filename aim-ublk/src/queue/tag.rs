@@ -2,29 +2,35 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
 use std::task::{Poll, Waker};
 
-use aim_core::intercept::{Admission, Interceptor, Outcome};
+use aim_core::intercept::{Admission, Interceptor, Landing, Outcome};
 use aim_core::request::{Operation, Request};
 use aim_core::units::{ByteLen, ByteOffset};
-use libublk::helpers::IoBuf;
 use libublk::io::UblkQueue;
-use libublk::{BufDesc, UblkError, sys};
+use libublk::sys;
 use rustix::io::Errno;
 
+use super::command::Commands;
 use super::disk::Disk;
 use super::place::Place;
-use crate::error::into_io;
+use super::ring::Ring;
+use crate::config::ReadPath;
+use crate::latencies::{Recorders, RequestKind};
 use crate::params::SECTOR;
 
 /// What all slots of a queue have in common.
 pub(super) struct Slots<'q> {
     pub(super) queue: &'q UblkQueue<'q>,
+    pub(super) ring: &'q Ring,
+    pub(super) commands: Commands,
+    /// The device's own control file.
+    pub(super) control: BorrowedFd<'q>,
     pub(super) interceptor: &'q dyn Interceptor,
-    pub(super) disk: Disk,
-    /// The library counts buffers before it lets a device start; requests never land in this
-    /// one.
-    pub(super) registered: IoBuf<u8>,
+    pub(super) disk: Disk<'q>,
+    pub(super) recorders: &'q Recorders,
     /// Index of the device in its volume.
     pub(super) device: u16,
     /// Size of the device in bytes.
@@ -33,48 +39,58 @@ pub(super) struct Slots<'q> {
     pub(super) capacity: usize,
 }
 
-/// Serves the requests of `tag` until the device is stopped.
+/// One request slot of a queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    /// Its number in the queue.
+    pub(super) tag: u16,
+    /// The number of the task that serves it.
+    pub(super) task: usize,
+}
+
+/// Serves the requests of `slot` until the device is stopped.
 ///
 /// # Errors
 ///
 /// What the driver said when it refused a fetch or a commit.
-pub(super) async fn serve(slots: &Slots<'_>, tag: u16) -> Result<(), io::Error> {
-    let queue = slots.queue;
+pub(super) async fn serve(slots: &Slots<'_>, slot: Slot) -> Result<(), io::Error> {
     let mut place = Place::new(slots.interceptor, slots.capacity);
-    let first = BufDesc::RawAddress(place.address().as_ptr());
-    let mut fetched = queue
-        .submit_io_prep_cmd(tag, first, -1, Some(&slots.registered))
-        .await;
+    let mut command = slots.commands.fetch(slot.tag, place.address());
     loop {
+        // SAFETY: a payload lands at the place, which has the capacity of the largest and is
+        // this task's own; who drops the task before the end keeps it (`thread::run`).
+        let fetched = unsafe { slots.ring.command(slot.task, command) }.await;
         match fetched {
-            Ok(code) if code >= 0 => {}
-            Ok(code) => return Err(io::Error::from_raw_os_error(-code)),
-            Err(UblkError::QueueIsDown) => return Ok(()),
-            Err(error) => return Err(into_io(error)),
+            sys::UBLK_IO_RES_ABORT => return Ok(()),
+            code if code < 0 => return Err(io::Error::from_raw_os_error(-code)),
+            _ => {}
         }
-        let result = answer(slots, tag, &mut place).await;
-        if queue.is_stopping() {
-            // the library would take the commit and never end it; the kernel answers the
-            // request by itself
+        let since = slots.ring.now();
+        let (kind, result) = answer(slots, slot, &mut place).await;
+        if let Some(kind) = kind {
+            let time = slots.ring.now() - since;
+            slots.recorders.request(kind, time);
+        }
+        if slots.ring.is_stopping() {
+            // the kernel answers the request by itself, and would never end the command
             return Ok(());
         }
-        let next = BufDesc::RawAddress(place.address().as_ptr());
-        fetched = queue.submit_io_commit_cmd(tag, next, result).await;
+        command = slots.commands.commit(slot.tag, place.address(), result);
     }
 }
 
-/// Serves the request that was fetched, and gets a place for the next. Gives what the driver
-/// takes as a result: bytes moved, or a negated error number.
-async fn answer(slots: &Slots<'_>, tag: u16, place: &mut Place) -> i32 {
-    let (request, served) = match fetched_request(slots, tag) {
-        Ok(request) => (Some(request), perform(slots, &request, place).await),
+/// Serves the request that was fetched, and gets a place for the next. Gives its kind, and what
+/// the driver takes as a result: bytes moved, or a negated error number.
+async fn answer(slots: &Slots<'_>, slot: Slot, place: &mut Place) -> (Option<RequestKind>, i32) {
+    let (request, served) = match fetched_request(slots, slot.tag) {
+        Ok(request) => (Some(request), perform(slots, slot, &request, place).await),
         Err(errno) => (None, Err(errno)),
     };
     let operation = request.map(|request| request.operation);
     if operation != Some(Operation::Read) {
         place.renew(slots.interceptor);
     }
-    match (served, request) {
+    let result = match (served, request) {
         (Err(errno), _) => -errno.raw_os_error(),
         (Ok(()), Some(request))
             if matches!(operation, Some(Operation::Read | Operation::Write)) =>
@@ -83,7 +99,8 @@ async fn answer(slots: &Slots<'_>, tag: u16, place: &mut Place) -> i32 {
             request.len.get() as i32
         }
         (Ok(()), _) => 0,
-    }
+    };
+    (operation.map(RequestKind::of), result)
 }
 
 /// The request in the descriptor of `tag`, if the device can have such a one.
@@ -123,11 +140,16 @@ fn fetched_request(slots: &Slots<'_>, tag: u16) -> Result<Request, Errno> {
 
 /// Has the request captured, does it on the disk, and waits for the journal where the caller is
 /// promised durability.
-async fn perform(slots: &Slots<'_>, request: &Request, place: &mut Place) -> Result<(), Errno> {
+async fn perform(
+    slots: &Slots<'_>,
+    slot: Slot,
+    request: &Request,
+    place: &mut Place,
+) -> Result<(), Errno> {
     let interceptor = slots.interceptor;
     let has_payload = request.operation.has_payload();
     if has_payload {
-        place.settle(interceptor, request.len.get() as usize).await;
+        land(slots, slot, request.len.get() as u32, place).await?;
     }
     // admission moves the start of the landing behind the payload
     let payload = place.address();
@@ -144,22 +166,11 @@ async fn perform(slots: &Slots<'_>, request: &Request, place: &mut Place) -> Res
         // the journal is synced beside the disk, not after it; its answer is taken below
         let _ = interceptor.poll_durable(ticket.lsn(), Waker::noop());
     }
-    let (offset, len) = (request.offset.get(), request.len.get());
-    let done = match request.operation {
-        Operation::Read => slots.disk.read(offset, payload, len as u32).await,
-        Operation::Write => {
-            let durable = request.fua;
-            slots.disk.write(offset, payload, len as u32, durable).await
-        }
-        Operation::WriteZeroes { unmap } => slots.disk.zero(offset, len, unmap).await,
-        Operation::Discard => slots.disk.zero(offset, len, true).await,
-        Operation::Flush => slots.disk.sync().await,
-    };
-    let done = match done {
-        // only a write takes the flag itself
-        Ok(()) if request.fua && !has_payload => slots.disk.sync().await,
-        done => done,
-    };
+    let since = slots.ring.now();
+    let done = transfer(slots, slot, request, payload).await;
+    let time = slots.ring.now() - since;
+    let kind = RequestKind::of(request.operation);
+    slots.recorders.disk(kind, time);
     let Admission::Captured(ticket) = admission else {
         return done;
     };
@@ -171,7 +182,76 @@ async fn perform(slots: &Slots<'_>, request: &Request, place: &mut Place) -> Res
     };
     interceptor.complete(ticket, outcome);
     if done.is_ok() && (request.fua || request.operation == Operation::Flush) {
+        let since = slots.ring.now();
         poll_fn(|cx| interceptor.poll_durable(lsn, cx.waker())).await;
+        let time = slots.ring.now() - since;
+        slots.recorders.journal(time);
     }
     done
+}
+
+/// Has the payload of a write, of `len` bytes, lie in a landing.
+async fn land(slots: &Slots<'_>, slot: Slot, len: u32, place: &mut Place) -> Result<(), Errno> {
+    match slots.commands.reads() {
+        ReadPath::Copy => place.settle(slots.interceptor, len as usize).await,
+        ReadPath::ZeroCopy => {
+            // nothing has landed yet
+            place.settle(slots.interceptor, 0).await;
+            let payload = place.landing().map(Landing::as_mut_slice);
+            let payload = payload.and_then(|landing| landing.get_mut(..len as usize));
+            // a settled place has a landing, with room for the largest payload
+            let payload = payload.ok_or(Errno::NOMEM)?;
+            fetch_payload(slots, slot.tag, payload)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies the payload of the write that `tag` has fetched. This is a copy from memory: as an
+/// operation of the ring it would go to another thread, as all that might sleep.
+fn fetch_payload(slots: &Slots<'_>, tag: u16, payload: &mut [u8]) -> Result<(), Errno> {
+    let position = slots.commands.payload_position(tag);
+    let mut done = 0;
+    while done < payload.len() {
+        let from = position + done as u64;
+        match rustix::io::pread(slots.control, &mut payload[done..], from) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(copied) => done += copied,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Does the request on the disk. `payload` is where its bytes are, or shall be.
+async fn transfer(
+    slots: &Slots<'_>,
+    slot: Slot,
+    request: &Request,
+    payload: NonNull<u8>,
+) -> Result<(), Errno> {
+    let (disk, task) = (&slots.disk, slot.task);
+    let (offset, len) = (request.offset.get(), request.len.get());
+    let done = match request.operation {
+        Operation::Read if slots.commands.reads() == ReadPath::ZeroCopy => {
+            disk.read_into_request(task, offset, slot.tag, len as u32)
+                .await
+        }
+        // SAFETY: the place has room for the largest payload, and is this task's own; what a
+        // captured one's bytes are stays as it is until the interceptor is told of their end.
+        Operation::Read => unsafe { disk.read(task, offset, payload, len as u32) }.await,
+        Operation::Write => {
+            // SAFETY: as above.
+            unsafe { disk.write(task, offset, payload, len as u32, request.fua) }.await
+        }
+        Operation::WriteZeroes { unmap } => disk.zero(task, offset, len, unmap).await,
+        Operation::Discard => disk.zero(task, offset, len, true).await,
+        Operation::Flush => disk.sync(task).await,
+    };
+    match done {
+        // only a write takes the flag itself
+        Ok(()) if request.fua && !request.operation.has_payload() => disk.sync(task).await,
+        done => done,
+    }
 }

@@ -3,34 +3,42 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 use aim_core::intercept::Interceptor;
-use io_uring::{IoUring, opcode, types};
+use io_uring::{opcode, types};
 use libublk::ctrl::UblkCtrl;
-use libublk::helpers::IoBuf;
-use libublk::io::{UblkDev, UblkQueue, ublk_init_task_ring, with_task_io_ring_mut};
-use libublk::uring_async::{ublk_reap_io_events_with_update_queue, ublk_wake_task};
+use libublk::io::{UblkDev, UblkQueue};
 
-use super::disk::{self, Disk};
+use super::command::Commands;
+use super::disk::Disk;
 use super::executor::{Executor, ReadySet};
-use super::tag::{self, Slots};
+use super::fixed::Fixed;
+use super::ring::Ring;
+use super::tag::{self, Slot, Slots};
+use crate::config::ReadPath;
 use crate::control::Message;
 use crate::error::into_io;
+use crate::latencies::Recorders;
 
 /// What a queue thread works on.
 pub(crate) struct Queue {
     pub(crate) number: u16,
-    /// Request slots.
+    /// Which of the threads that share the queue.
+    pub(crate) share: u16,
+    /// Request slots of the queue.
     pub(crate) depth: u16,
     pub(crate) interceptor: Arc<dyn Interceptor>,
     /// Index of the device in its volume.
     pub(crate) device: u16,
     /// Size of the device in bytes.
     pub(crate) size: u64,
+    /// How the data of reads gets to who asks for it.
+    pub(crate) reads: ReadPath,
+    pub(crate) recorders: Recorders,
     /// What it has to wait for; where nobody gives orders any more, it ends.
     pub(crate) orders: Receiver<Order>,
     /// Where it reports how far it is, that it failed, and that it has ended.
@@ -62,7 +70,10 @@ pub(crate) type Failure = (&'static str, io::Error);
 /// Starts the thread of a queue. It reports each [`Stage`] that it comes to, or
 /// [`Message::QueueFailed`], and in the end [`Message::QueueEnded`].
 pub(crate) fn spawn(name: &str, queue: Queue) -> io::Result<JoinHandle<()>> {
-    let name = format!("{name}-q{}", queue.number);
+    let name = match queue.share {
+        0 => format!("{name}-q{}", queue.number),
+        share => format!("{name}-q{}.{share}", queue.number),
+    };
     thread::Builder::new().name(name).spawn(move || {
         // nobody could say any more where the kernel still writes: better a crash, which
         // capture survives, than a device that serves from freed memory
@@ -105,56 +116,65 @@ fn fail(queue: &Queue, operation: &'static str, source: io::Error) {
 fn run(queue: &Queue) -> Result<(), Failure> {
     let thread = UblkCtrl::init_queue_thread();
     assert_io_flusher().map_err(|e| ("become exempt from writeback (PR_SET_IO_FLUSHER)", e))?;
-    make_ring(queue.depth).map_err(|e| ("make its ring", e))?;
+    // one for each slot, and one that listens
+    let tasks = usize::from(queue.depth) + 1;
+    let ring = Ring::make(tasks).map_err(|e| ("make its ring", e))?;
+    // SAFETY: the interceptor is alive, and so is its memory.
+    let register = |requests| unsafe { Fixed::register(queue.interceptor.memory(), requests) };
+    let fixed = match queue.reads {
+        ReadPath::Copy => register(0),
+        // behind the requests, for which the library makes room below
+        ReadPath::ZeroCopy => Fixed::default(),
+    };
     reach(queue, Stage::Prepared, thread);
     let Ok(Order::SetUp(dev)) = queue.orders.recv() else {
         return Ok(());
     };
-    let ublk = UblkQueue::new(queue.number, &dev).map_err(|e| ("set up", into_io(e)))?;
+    let ublk = UblkQueue::new_for_thread(queue.number, &dev, queue.share)
+        .map_err(|e| ("set up", into_io(e)))?;
+    let fixed = match queue.reads {
+        ReadPath::Copy => fixed,
+        ReadPath::ZeroCopy => register(queue.depth),
+    };
     let slots = Slots {
         queue: &ublk,
+        ring: &ring,
+        // SAFETY: the device holds the file open, and outlives this.
+        control: unsafe { BorrowedFd::borrow_raw(dev.tgt.fds[0]) },
+        commands: Commands::new(queue.number, &dev.dev_info),
         interceptor: &*queue.interceptor,
-        disk: Disk::default(),
-        registered: IoBuf::new(4096),
+        disk: Disk::new(&ring, fixed),
+        recorders: &queue.recorders,
         device: queue.device,
         size: queue.size,
         capacity: dev.dev_info.max_io_buf_bytes as usize,
     };
-    let closing = Cell::new(false);
-    let failure = RefCell::new(None);
+    let (closing, failure) = (Cell::new(false), RefCell::new(None));
     let tags: Vec<u16> = ublk.tags().collect();
-    let bell = tags.len();
-    let mut executor = Executor::new(tags.len() + 1, |ready| {
+    let mut executor = Executor::new(tags.len() + 1, |task, ready| {
         let (slots, closing, failure) = (&slots, &closing, &failure);
-        let serve = move |tag| {
-            Box::pin(async move {
-                if let Err(error) = tag::serve(slots, tag).await {
-                    failure.borrow_mut().get_or_insert(error);
+        let (tag, ready) = (tags.get(task).copied(), Arc::clone(ready));
+        async move {
+            match tag.map(|tag| Slot { tag, task }) {
+                Some(slot) => {
+                    if let Err(error) = tag::serve(slots, slot).await {
+                        failure.borrow_mut().get_or_insert(error);
+                    }
                 }
-            }) as Pin<Box<dyn Future<Output = ()> + '_>>
-        };
-        let listen = Box::pin(listen(ready, closing)) as Pin<Box<dyn Future<Output = ()> + '_>>;
-        tags.clone()
-            .into_iter()
-            .map(serve)
-            .chain(std::iter::once(listen))
+                None => listen(slots.ring, task, &ready, closing).await,
+            }
+        }
     })
     .map_err(|e| ("make an event file", e.into()))?;
     // everything is put into the ring, and the kernel sees none of it yet
-    executor.run_ready();
+    executor.run(&mut Vec::new());
+    // the library waits for buffers that it knows; requests land in ours
+    dev.notify_buffer_registration_complete(false);
     reach(queue, Stage::SetUp, thread);
     let Ok(Order::Fetch) = queue.orders.recv() else {
         return Ok(());
     };
-    let outcome = drive(
-        queue,
-        &ublk,
-        &mut executor,
-        thread,
-        bell,
-        &closing,
-        &failure,
-    );
+    let outcome = drive(queue, &ring, &mut executor, thread, &closing, &failure);
     if outcome.is_err() {
         // the ring may still write to memory of the tasks and of the landings that they hold
         std::mem::forget(executor);
@@ -164,41 +184,30 @@ fn run(queue: &Queue) -> Result<(), Failure> {
     outcome
 }
 
-/// Makes the ring of this thread, which the library then finds.
-fn make_ring(depth: u16) -> io::Result<()> {
-    let entries = super::ring_entries(depth);
-    let ring = IoUring::builder()
-        .setup_cqsize(u32::from(entries) * 2)
-        .setup_coop_taskrun()
-        .build(entries.into())?;
-    ublk_init_task_ring(|cell| {
-        // a fresh thread has none
-        let _ = cell.set(RefCell::new(ring));
-        Ok(())
-    })
-    .map_err(into_io)
-}
-
 /// Runs the tasks: first until every fetch is with the driver, then until the device is stopped.
-fn drive(
+fn drive<F: Future<Output = ()>>(
     queue: &Queue,
-    ublk: &UblkQueue<'_>,
-    executor: &mut Executor<'_>,
+    ring: &Ring,
+    executor: &mut Executor<F>,
     thread: libc::pid_t,
-    bell: usize,
     closing: &Cell<bool>,
     failure: &RefCell<Option<io::Error>>,
 ) -> Result<(), Failure> {
+    let failed = |error| ("wait for requests", error);
+    let mut due = Vec::with_capacity(executor.unfinished());
     // a fetch that the driver refuses comes back at once; the device would never start
-    turn(ublk, |wait| wait(0))?;
-    executor.run_ready();
+    ring.turn(0, &mut due).map_err(failed)?;
+    executor.run(&mut due);
     if let Some(error) = failure.take() {
         return Err(("fetch requests", error));
     }
     reach(queue, Stage::Fetching, thread);
-    while !(0..bell).all(|task| executor.is_finished(task)) {
-        turn(ublk, |wait| executor.sleep(wait))?;
-        executor.run_ready();
+    // the one that listens goes on to the end
+    while executor.unfinished() > 1 {
+        executor
+            .sleep(|events| ring.turn(events, &mut due))
+            .map_err(failed)?;
+        executor.run(&mut due);
         if let Some(error) = failure.take() {
             // the kernel gives back what this thread still owes when its ring is closed
             return Err(("commit a request", error));
@@ -207,42 +216,27 @@ fn drive(
     // the ring must not be left with a read into a task that is gone
     closing.set(true);
     executor.ready().ring_bell();
-    while !executor.is_finished(bell) {
-        turn(ublk, |wait| wait(1))?;
-        executor.run_ready();
+    while executor.unfinished() > 0 {
+        ring.turn(1, &mut due).map_err(failed)?;
+        executor.run(&mut due);
     }
     Ok(())
 }
 
-/// Submits what is queued, waits for as many completions as `sleep` says, and wakes the tasks
-/// that waited for those that came.
-fn turn(
-    ublk: &UblkQueue<'_>,
-    sleep: impl FnOnce(&mut dyn FnMut(usize) -> io::Result<usize>) -> io::Result<usize>,
-) -> Result<(), Failure> {
-    let entered = with_task_io_ring_mut(|ring| sleep(&mut |events| ring.submit_and_wait(events)));
-    match entered {
-        Ok(_) => {}
-        // a signal, or completions to be taken first
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY)) => {}
-        Err(error) => return Err(("wait for requests", error)),
-    }
-    ublk_reap_io_events_with_update_queue(ublk, false, None, |cqe| {
-        ublk_wake_task(cqe.user_data(), cqe);
-    })
-    .map(drop)
-    .map_err(|e| ("take completions", into_io(e)))
-}
-
 /// Keeps a read of the event file in the ring, so that a waker can end the thread's sleep.
-async fn listen(ready: Arc<ReadySet>, closing: &Cell<bool>) {
+async fn listen(ring: &Ring, task: usize, ready: &ReadySet, closing: &Cell<bool>) {
     let event = types::Fd(ready.event());
     let mut count = [0_u8; 8];
     while !closing.get() {
         let entry = opcode::Read::new(event, count.as_mut_ptr(), count.len() as u32).build();
-        if let Err(errno) = disk::submit(entry).await {
+        // SAFETY: the bytes are this task's own; who drops it before the end keeps it.
+        let read = unsafe { ring.submit(task, entry) }.await;
+        if read < 0 {
             // can't be: the file is open and never full; without it wake-ups would be lost
-            panic!("reading an event file: {errno}");
+            panic!(
+                "reading an event file: {}",
+                io::Error::from_raw_os_error(-read)
+            );
         }
     }
 }

@@ -83,6 +83,11 @@ fn witness_on(config: &DeviceConfig, mirror: impl BlockDevice, temper: Temper) -
 impl Bench {
     /// A device of `bytes` on an empty disk.
     pub(crate) fn new(bytes: u64, temper: Temper) -> Self {
+        Self::with(bytes, temper, |_| {})
+    }
+
+    /// The same, configured otherwise.
+    pub(crate) fn with(bytes: u64, temper: Temper, change: impl FnOnce(&mut DeviceConfig)) -> Self {
         let directory = directory();
         let (disk, mirror) = (
             directory.path().join("disk"),
@@ -90,7 +95,8 @@ impl Bench {
         );
         image(&disk, bytes);
         image(&mirror, bytes);
-        let config = config(&disk);
+        let mut config = config(&disk);
+        change(&mut config);
         let witness = witness(&config, &mirror, temper);
         let interceptor = Arc::clone(&witness) as Arc<dyn Interceptor>;
         let device = UblkDevice::start(config, interceptor, 0).unwrap();

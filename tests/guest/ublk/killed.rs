@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use aim_core::intercept::Interceptor;
-use aim_ublk::{DeviceConfig, Error, UblkDevice, kernel};
+use aim_ublk::{DeviceConfig, Error, ReadPath, UblkDevice, kernel};
 
 use super::bench::{MIB, bystander, image};
 use super::server::{DEVICE, How, NODE, Served, configured, until_written};
@@ -44,6 +44,31 @@ fn requests_in_flight_are_done_again_by_the_successor() {
     }
     assert!(writes.wait().unwrap().success());
     server.end();
+}
+
+#[test]
+fn a_successor_serves_as_the_device_was_made_and_with_its_own_threads() {
+    let served = Served::new(64 * MIB);
+    let mut server = served.start(How::Directly);
+    let path = UblkDevice::waiting("served");
+    assert!(matches!(path, Err(Error::NameInUse { .. })), "{path:?}");
+    let mut writes = verified_writes(16, 48);
+    for how in [How::Well, How::Directly, How::Well, How::Directly] {
+        until_written(8192);
+        server.kill();
+        server = served.start(how);
+    }
+    assert!(writes.wait().unwrap().success());
+    server.kill();
+    let features = kernel::features().unwrap();
+    let mut config = configured(How::Well, &served.disk());
+    config.fit(&UblkDevice::waiting("served").unwrap().unwrap());
+    let made = match features.zero_copy_reads() {
+        true => ReadPath::ZeroCopy,
+        false => ReadPath::Copy,
+    };
+    assert_eq!(config.read_path, made);
+    served.start(How::Well).end();
 }
 
 #[test]

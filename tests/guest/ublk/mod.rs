@@ -7,6 +7,7 @@ mod errors;
 mod killed;
 mod limits;
 mod names;
+mod paths;
 mod pressure;
 mod ranges;
 mod server;

@@ -10,7 +10,7 @@ use crate::machine::shell;
 
 /// Two jobs on two queues over the same range, so that requests overlap; what is on the disk in
 /// the end is then what the last one wrote, and the mirror must agree.
-fn overlapping_writes(bench: &Bench, megabytes: u64) {
+pub(super) fn overlapping_writes(bench: &Bench, megabytes: u64) {
     shell(&format!(
         "fio --name=w --filename={} --rw=randwrite --bsrange=512-64k --blockalign=512 \
          --size={megabytes}M --io_size=12M --numjobs=2 --iodepth=16 --ioengine=libaio --direct=1 \

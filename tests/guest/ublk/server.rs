@@ -15,7 +15,7 @@ use std::time::Duration;
 use aim_core::intercept::{Admission, Interceptor, Landing, LandingWait, Outcome, Ticket, Wait};
 use aim_core::request::Request;
 use aim_core::units::Lsn;
-use aim_ublk::{DeviceConfig, UblkDevice};
+use aim_ublk::{DeviceConfig, ReadPath, UblkDevice};
 
 use super::bench::{EVEN, config, image, witness};
 use crate::machine::shell;
@@ -36,6 +36,8 @@ const ROLE: &str = "AIM_TEST_SERVER";
 pub(crate) enum How {
     /// Two queues of 32 slots.
     Well,
+    /// As well, with three threads for each queue and reads that are not copied.
+    Directly,
     /// One queue of four slots: a client can take them all.
     Narrowly,
     /// It dies when it has opened the device, just before it fetches.
@@ -43,8 +45,9 @@ pub(crate) enum How {
 }
 
 impl How {
-    const ALL: [(Self, &str); 3] = [
+    const ALL: [(Self, &str); 4] = [
         (Self::Well, "well"),
+        (Self::Directly, "directly"),
         (Self::Narrowly, "narrowly"),
         (Self::Fatally, "fatally"),
     ];
@@ -186,13 +189,19 @@ pub(crate) fn until_written(sectors: u64) {
 pub(crate) fn configured(how: How, disk: &Path) -> DeviceConfig {
     let (queues, depth) = match how {
         How::Narrowly => (1, 4),
-        How::Well | How::Fatally => (2, 32),
+        How::Well | How::Directly | How::Fatally => (2, 32),
+    };
+    let (threads_per_queue, read_path) = match how {
+        How::Directly => (3, ReadPath::ZeroCopy),
+        How::Well | How::Narrowly | How::Fatally => (1, ReadPath::Copy),
     };
     DeviceConfig {
         name: NAME.to_owned(),
         id: Some(88),
         queues,
         depth,
+        threads_per_queue,
+        read_path,
         ..config(disk)
     }
 }
@@ -222,7 +231,7 @@ fn serve(how: How, folder: &Path) {
     let config = configured(how, &folder.join("disk"));
     let interceptor: Arc<dyn Interceptor> = match how {
         How::Fatally => Arc::new(Fatal),
-        How::Well | How::Narrowly => witness(&config, &folder.join("mirror"), EVEN),
+        How::Well | How::Directly | How::Narrowly => witness(&config, &folder.join("mirror"), EVEN),
     };
     let device = UblkDevice::start(config, interceptor, 0).unwrap();
     println!("\nready");

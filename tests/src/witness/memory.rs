@@ -3,7 +3,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-use aim_core::intercept::Landing;
+use aim_core::intercept::{self, Landing};
 
 /// Slots of equal size, each aligned to a page.
 #[derive(Debug)]
@@ -31,6 +31,14 @@ impl Memory {
             start,
             layout,
             slot,
+        }
+    }
+
+    /// All of it.
+    pub(super) fn whole(&self) -> intercept::Memory {
+        intercept::Memory {
+            address: self.start,
+            len: self.layout.size(),
         }
     }
 

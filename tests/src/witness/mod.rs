@@ -14,7 +14,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use aim_core::device::BlockDevice;
-use aim_core::intercept::{Admission, Interceptor, Landing, LandingWait, Outcome, Ticket, Wait};
+use aim_core::intercept::{
+    self, Admission, Interceptor, Landing, LandingWait, Outcome, Ticket, Wait,
+};
 use aim_core::request::Request;
 use aim_core::units::Lsn;
 
@@ -214,5 +216,9 @@ impl Interceptor for Witness {
         state.waits.durable += 1;
         state.wait_for_drain(waker);
         Poll::Pending
+    }
+
+    fn memory(&self) -> Option<intercept::Memory> {
+        Some(self.shared.memory.whole())
     }
 }

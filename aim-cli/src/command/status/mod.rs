@@ -1,6 +1,7 @@
 //! `aim status`: how far each volume and mirror is.
 
 mod files;
+mod io;
 mod text;
 
 use std::io::IsTerminal;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::io;
 use crate::config::Size;
 use crate::daemon::{
     FetchReport, MirrorReport, Report, ResyncReport, State, TargetReport, TargetStanding,
@@ -49,6 +50,9 @@ fn render_volume(volume: &VolumeReport, text: &mut String) {
             ("left", seconds(volume.seconds_left)),
         ],
     );
+    if let Some(io) = &volume.io {
+        io::render(io, text);
+    }
     if let Some(baseline) = &volume.baseline {
         let rests = match baseline.resting {
             true => ", rests until they have it",
