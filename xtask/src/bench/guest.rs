@@ -1,7 +1,7 @@
 //! A plan of measurements, done in a guest.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 
 use aim_bench::{Plan, Sample};
@@ -19,12 +19,19 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Builds them as they would be used.
-    pub(crate) fn build() -> Result<Self> {
-        let words = "-p aim-cli -p aim-ublk -p aim-bench --bins --example plain_loop";
-        let words: Vec<&str> = words.split(' ').collect();
-        let names = ["aim", "plain_loop", "bench-guest"];
-        let [aim, plain_loop, guest] = cargo::build_optimized(&words, names)?;
+    /// Builds them as they would be used; an `aim` that is given is not built.
+    pub(crate) fn build(aim: Option<&Path>) -> Result<Self> {
+        let ours = "-p aim-ublk -p aim-bench --bins --example plain_loop";
+        let mut words: Vec<&str> = ours.split(' ').collect();
+        let aim = match aim {
+            Some(aim) => aim.canonicalize()?,
+            None => {
+                words.extend(["-p", "aim-cli"]);
+                let [aim] = cargo::build_optimized(&words, ["aim"])?;
+                aim
+            }
+        };
+        let [plain_loop, guest] = cargo::build_optimized(&words, ["plain_loop", "bench-guest"])?;
         Ok(Self {
             aim,
             plain_loop,

@@ -70,8 +70,8 @@ impl Device {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             shell(&format!("echo none > /sys/block/{name}/queue/scheduler"))?;
         }
-        let device = Self { path, behind };
-        device.rest()?;
+        let mut device = Self { path, behind };
+        device.rest(0)?;
         Ok(device)
     }
 
@@ -80,15 +80,16 @@ impl Device {
         &self.path
     }
 
-    /// Lets what was begun come to its end, and sees that it still does what is measured.
-    pub(crate) fn rest(&self) -> Result<()> {
+    /// Lets what was begun come to its end, and sees that the device has done with the last `writes`
+    /// what is measured.
+    pub(crate) fn rest(&mut self, writes: u64) -> Result<()> {
         thread::sleep(REST);
-        match &self.behind {
-            Behind::Aim(aim) => aim.check(),
+        match &mut self.behind {
+            Behind::Aim(aim) => aim.check(writes),
             Behind::Mapper => {
-                // a log that is full is left aside, and then there is nothing to be measured
+                // LENGTH log-writes LOGGED LAST: a log that is full is left aside
                 let status = shell("dmsetup status log-writes")?;
-                eprintln!("{status}");
+                eprintln!("{}", status.trim());
                 Ok(())
             }
             Behind::Nothing | Behind::Program(_) => Ok(()),

@@ -81,7 +81,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     setup::packages()?;
     let image = setup::kernel(options.kernel)?;
     step("building aim and the plain loop");
-    let programs = Programs::build()?;
+    let programs = Programs::build(options.aim.as_deref())?;
     let plan = options.plan(&programs);
     let guest = Guest::new(&image, programs.command(&plan)?)
         .accel(Accel::Icount)
@@ -110,7 +110,7 @@ impl Options {
         let mut subjects = self.subjects();
         subjects.retain(|subject| subject.name == LOOP || wanted(&subject.name, &devices));
         Plan {
-            aim: self.aim.clone().unwrap_or_else(|| programs.aim.clone()),
+            aim: programs.aim.clone(),
             plain_loop: programs.plain_loop.clone(),
             ram_disks: Some(RamDisks {
                 disk_mib: 192,
