@@ -32,11 +32,22 @@ impl Programs {
             }
         };
         let [plain_loop, guest] = cargo::build_optimized(&words, ["plain_loop", "bench-guest"])?;
-        Ok(Self {
+        Ok(Self::new(aim, plain_loop, guest))
+    }
+
+    /// `aim`, `plain_loop` and `bench-guest`, however they were built.
+    pub(crate) fn new(aim: PathBuf, plain_loop: PathBuf, guest: PathBuf) -> Self {
+        Self {
             aim,
             plain_loop,
             guest,
-        })
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_tests() -> Self {
+        let path = PathBuf::new;
+        Self::new(path(), path(), path())
     }
 
     /// The command line that has a guest do `plan`.

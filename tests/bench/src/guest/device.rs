@@ -9,6 +9,7 @@ use aim_bench::{Kind, Plan};
 
 use crate::Result;
 use crate::aim::Aim;
+use crate::drbd;
 use crate::process::Process;
 use crate::shell::shell;
 
@@ -29,6 +30,7 @@ enum Behind {
     Program(Process),
     Aim(Aim),
     Mapper,
+    Drbd,
 }
 
 impl Device {
@@ -65,6 +67,7 @@ impl Device {
                 let path = PathBuf::from("/dev/mapper/log-writes");
                 (path, Behind::Mapper)
             }
+            Kind::Drbd => (drbd::start(plan)?, Behind::Drbd),
         };
         if matches!(behind, Behind::Program(_) | Behind::Aim(_)) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -92,7 +95,7 @@ impl Device {
                 eprintln!("{}", status.trim());
                 Ok(())
             }
-            Behind::Nothing | Behind::Program(_) => Ok(()),
+            Behind::Nothing | Behind::Program(_) | Behind::Drbd => Ok(()),
         }
     }
 
@@ -102,6 +105,7 @@ impl Device {
             Behind::Nothing => Ok(()),
             Behind::Program(process) => process.wait(),
             Behind::Aim(aim) => aim.end(),
+            Behind::Drbd => drbd::end(),
             Behind::Mapper => shell("dmsetup remove log-writes").map(drop),
         }
     }

@@ -6,6 +6,7 @@
 mod aim;
 mod device;
 mod disks;
+mod drbd;
 mod fio;
 mod process;
 mod shell;
