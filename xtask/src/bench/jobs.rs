@@ -93,8 +93,18 @@ impl Row {
     ///
     /// What is written is synced in the end, so that what a device puts off is counted.
     pub(crate) fn counted(&self, scale: f64, mib: u64) -> Job {
-        let ios = (self.ios as f64 * scale) as u64 / self.jobs;
-        self.job(mib, [format!("--number_ios={}", ios.max(1))])
+        self.with_ios((self.ios as f64 * scale) as u64, mib)
+    }
+
+    /// The job with few I/Os: as many as it takes for one of fio's milliseconds to be less than a
+    /// percent of them.
+    pub(crate) fn small(&self, mib: u64) -> Job {
+        self.with_ios(self.ios.min(10_000), mib)
+    }
+
+    fn with_ios(&self, ios: u64, mib: u64) -> Job {
+        let ios = (ios / self.jobs).max(1);
+        self.job(mib, [format!("--number_ios={ios}")])
     }
 
     /// The job for so many seconds, on the first `mib` MiB of a device.

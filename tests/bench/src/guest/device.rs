@@ -90,10 +90,12 @@ impl Device {
         match &mut self.behind {
             Behind::Aim(aim) => aim.check(writes),
             Behind::Mapper => {
-                // LENGTH log-writes LOGGED LAST: a log that is full is left aside
                 let status = shell("dmsetup status log-writes")?;
-                eprintln!("{}", status.trim());
-                Ok(())
+                // so it says when its log is full
+                match status.contains("logging_disabled") {
+                    true => Err(format!("it does not log any more: {status}").into()),
+                    false => Ok(()),
+                }
             }
             Behind::Nothing | Behind::Program(_) | Behind::Drbd => Ok(()),
         }

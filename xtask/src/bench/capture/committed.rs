@@ -78,7 +78,7 @@ fn measure(image: &KernelImage, programs: &Programs) -> Result<Ratios> {
             subject(LOOP, plain_loop(false, "")),
             subject(AIM, Kind::Aim { lines: Vec::new() }),
         ],
-        jobs: rows.map(|row| row.counted(0.25, disks.disk_mib)).collect(),
+        jobs: rows.map(|row| row.small(disks.disk_mib)).collect(),
         ..on_ram_disks(programs, disks)
     };
     let found = samples(guest(image, programs, &plan, PROCESSORS, TIMEOUT)?)?;
