@@ -51,11 +51,13 @@ pub(crate) enum Purpose {
     Tests,
 }
 
-/// Builds everything in the workspace once, and returns the path of the program `name`.
-pub(crate) fn build_program(name: &str) -> Result<PathBuf> {
+/// Builds everything in the workspace once, and returns the paths of the programs and examples `names`.
+pub(crate) fn build_all<const N: usize>(names: [&str; N]) -> Result<[PathBuf; N]> {
     // All targets, so that the tests find the dependencies built with the features that they ask.
-    let words = ["build", "--workspace", "--all-targets", "--locked"];
-    executable(&words, name, Purpose::Program)
+    executables(
+        &["build", "--workspace", "--all-targets", "--locked"],
+        names,
+    )
 }
 
 /// Builds the programs of the workspace, no tests, and returns the path of the one called `name`.
@@ -89,13 +91,7 @@ pub(crate) fn build_optimized<const N: usize>(
 ) -> Result<[PathBuf; N]> {
     let mut all = vec!["build", "--release", "--locked"];
     all.extend(words);
-    let messages = messages_of(&all)?;
-    let mut paths = [const { PathBuf::new() }; N];
-    for (path, name) in paths.iter_mut().zip(names) {
-        *path = executable_in(&messages, name, Purpose::Program)
-            .ok_or_else(|| format!("cargo {} built no executable {name}", all.join(" ")))?;
-    }
-    Ok(paths)
+    executables(&all, names)
 }
 
 /// Builds the test program `name`, which plain `cargo test` leaves out.
@@ -114,6 +110,16 @@ pub(crate) fn build_tests(name: &str) -> Result<PathBuf> {
 fn executable(words: &[&str], name: &str, purpose: Purpose) -> Result<PathBuf> {
     executable_in(&messages_of(words)?, name, purpose)
         .ok_or_else(|| format!("cargo {} built no executable {name}", words.join(" ")).into())
+}
+
+fn executables<const N: usize>(words: &[&str], names: [&str; N]) -> Result<[PathBuf; N]> {
+    let messages = messages_of(words)?;
+    let mut paths = [const { PathBuf::new() }; N];
+    for (path, name) in paths.iter_mut().zip(names) {
+        *path = executable_in(&messages, name, Purpose::Program)
+            .ok_or_else(|| format!("cargo {} built no executable {name}", words.join(" ")))?;
+    }
+    Ok(paths)
 }
 
 /// Runs cargo, and returns what it says of what it has built.

@@ -13,6 +13,9 @@ pub struct Plan {
     pub plain_loop: PathBuf,
     /// Set if the disks below are RAM disks that have to be made.
     pub ram_disks: Option<RamDisks>,
+    /// A disk that is first divided into two partitions, [`Plan::disk`] and
+    /// [`Plan::journal_disk`], and the MiB of the first.
+    pub divided: Option<(PathBuf, u64)>,
     /// The disk that is written to and read from.
     pub disk: PathBuf,
     /// The disk for journals and logs.
@@ -69,6 +72,8 @@ pub enum Kind {
     },
     /// The target `log-writes` of the device mapper, its log on the journal disk.
     LogWrites,
+    /// DRBD 8.4, protocol A, its peer on the journal disk of the same machine.
+    Drbd,
 }
 
 /// A job of fio.

@@ -13,6 +13,8 @@ pub struct Sample {
     pub job: String,
     /// Reads and writes that were done; syncs don't count.
     pub ios: u64,
+    /// Writes among them.
+    pub writes: u64,
     /// How long they took by the guest's clock, all threads side by side, in milliseconds.
     pub milliseconds: u64,
 }

@@ -152,6 +152,19 @@ impl KernelImage {
         self.folder.join("initramfs")
     }
 
+    /// The kernel's release, such as `6.12.57+deb13-amd64`.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError::Io`] if its folder can't be read.
+    pub fn release(&self) -> Result<String, VmError> {
+        let modules = self.modules();
+        let mut entries = fs::read_dir(&modules).doing("list", &modules)?;
+        let entry = entries.next().transpose().doing("list", &modules)?;
+        let name = entry.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        Ok(name.unwrap_or_default())
+    }
+
     /// The folder `.../lib/modules`, with one folder by the kernel's release in it.
     pub(crate) fn modules(&self) -> PathBuf {
         self.folder.join("modules/lib/modules")

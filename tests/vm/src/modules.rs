@@ -33,6 +33,7 @@ pub(crate) const WANTED: &[&str] = &[
     "dm-snapshot",
     "dm-thin-pool",
     "dm-zero",
+    "drbd",
     "raid1",
     "sch_netem",
     "sch_tbf",

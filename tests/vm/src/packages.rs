@@ -29,6 +29,7 @@ pub const PACKAGES: &[Package] = &[
     tool("zstd", "zstd"),
     // what the tests and the demo put on a volume
     tool("btrfs-progs", "mkfs.btrfs"),
+    tool("drbd-utils", "drbdsetup"), // beside which `bench disks` measures
     tool("e2fsprogs", "mkfs.ext4"),
     tool("fdisk", "sfdisk"),
     tool("fio", "fio"),

@@ -1,7 +1,7 @@
 //! A plan of measurements, done in a guest.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 
 use aim_bench::{Plan, Sample};
@@ -19,17 +19,35 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Builds them as they would be used.
-    pub(crate) fn build() -> Result<Self> {
-        let words = "-p aim-cli -p aim-ublk -p aim-bench --bins --example plain_loop";
-        let words: Vec<&str> = words.split(' ').collect();
-        let names = ["aim", "plain_loop", "bench-guest"];
-        let [aim, plain_loop, guest] = cargo::build_optimized(&words, names)?;
-        Ok(Self {
+    /// Builds them as they would be used; an `aim` that is given is not built.
+    pub(crate) fn build(aim: Option<&Path>) -> Result<Self> {
+        let ours = "-p aim-ublk -p aim-bench --bins --example plain_loop";
+        let mut words: Vec<&str> = ours.split(' ').collect();
+        let aim = match aim {
+            Some(aim) => aim.canonicalize()?,
+            None => {
+                words.extend(["-p", "aim-cli"]);
+                let [aim] = cargo::build_optimized(&words, ["aim"])?;
+                aim
+            }
+        };
+        let [plain_loop, guest] = cargo::build_optimized(&words, ["plain_loop", "bench-guest"])?;
+        Ok(Self::new(aim, plain_loop, guest))
+    }
+
+    /// `aim`, `plain_loop` and `bench-guest`, however they were built.
+    pub(crate) fn new(aim: PathBuf, plain_loop: PathBuf, guest: PathBuf) -> Self {
+        Self {
             aim,
             plain_loop,
             guest,
-        })
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_tests() -> Self {
+        let path = PathBuf::new;
+        Self::new(path(), path(), path())
     }
 
     /// The command line that has a guest do `plan`.

@@ -1,10 +1,17 @@
 //! `cargo xtask bench`: how fast it is, beside what else does the job. No test: nothing fails for
-//! being slow.
+//! being slow. Only instructions are counted in a test run, by a small copy of `bench capture`.
 
 mod capture;
+mod comparison;
+mod disks;
 mod figure;
 mod guest;
+mod jobs;
+mod machine;
 mod ship;
+
+pub(crate) use self::capture::smoke as capture_smoke;
+pub(crate) use self::guest::Programs;
 
 use clap::{Args, Subcommand};
 
@@ -21,6 +28,8 @@ pub(crate) struct Options {
 enum What {
     /// Counts the instructions of reads and writes through aim, a plain ublk device, and others
     Capture(capture::Options),
+    /// Measures by time, on disks, the same jobs also through DRBD
+    Disks(disks::Options),
     /// Ships sealed files by aim and by the tools of OpenSSH, in turn, and compares
     Ship(ship::Options),
 }
@@ -29,6 +38,7 @@ enum What {
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     match &options.what {
         What::Capture(options) => capture::run(options),
+        What::Disks(options) => disks::run(options),
         What::Ship(options) => ship::run(options),
     }
 }

@@ -9,7 +9,8 @@ use std::time::Instant;
 use aim_vm::{Accel, Kernel};
 use clap::Args;
 
-use crate::cargo::{build_program, build_tests, cargo, stream};
+use crate::bench;
+use crate::cargo::{build_all, build_tests, cargo, stream};
 use crate::fuzz;
 use crate::outcome::{Outcome, Result};
 use crate::powercut;
@@ -48,7 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     let start = Instant::now();
     setup::test_packages()?;
     step("building the workspace");
-    let aim = build_program("aim")?;
+    let [aim, plain_loop, bench_guest] = build_all(["aim", "plain_loop", "bench-guest"])?;
     let mut run = Run {
         options,
         counter: Counter::default(),
@@ -58,6 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
         run.on_the_host()?;
     }
     let guest_tests = build_tests("guest")?;
+    let bench_programs = bench::Programs::new(aim.clone(), plain_loop, bench_guest);
     let programs = guest::Programs {
         tests: guest_tests,
         aim,
@@ -73,6 +75,9 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
         let passed = sim::smoke(SIMULATED_SEEDS)?;
         run.note("the simulator", passed);
         if !options.host {
+            step("instructions for a write");
+            let passed = bench::capture_smoke(&bench_programs)?;
+            run.note("the count of instructions for a write", passed);
             step("power cuts of both machines");
             let passed = powercut::smoke()?;
             run.note("the power cuts", passed);

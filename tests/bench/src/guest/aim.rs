@@ -21,6 +21,8 @@ const CONFIG: &str = "/run/aim-bench.toml";
 pub(crate) struct Aim {
     process: Process,
     program: PathBuf,
+    /// Its last LSN when it was last looked at.
+    captured: u64,
 }
 
 impl Aim {
@@ -60,6 +62,7 @@ impl Aim {
         Ok(Self {
             process,
             program: plan.aim.clone(),
+            captured: 0,
         })
     }
 
@@ -68,8 +71,9 @@ impl Aim {
         Ok(fs::canonicalize(Path::new("/dev/aim/data"))?)
     }
 
-    /// Sees that it captures.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Sees that it has captured at least `writes` transactions since it was last looked at, and still
+    /// captures.
+    pub(crate) fn check(&mut self, writes: u64) -> Result<()> {
         let program = self.program.display();
         // its exit status tells of the target that can't be reached
         let said = shell(&format!(
@@ -77,11 +81,17 @@ impl Aim {
         ))?;
         let report: Value = serde_json::from_str(&said)?;
         let volume = &report["volumes"][0];
-        eprintln!("{volume}");
-        match volume["state"].as_str() {
-            Some("running" | "retrying") => Ok(()),
-            state => Err(format!("aim is {state:?}: {volume}").into()),
+        let captured = volume["captured_lsn"].as_u64().unwrap_or(0);
+        let state = volume["state"].as_str();
+        let is_capturing = matches!(state, Some("running" | "retrying"));
+        if !is_capturing || captured < self.captured + writes {
+            let before = self.captured;
+            return Err(
+                format!("{writes} writes were not all captured after {before}: {volume}").into(),
+            );
         }
+        self.captured = captured;
+        Ok(())
     }
 
     /// Stops it.

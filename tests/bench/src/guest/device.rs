@@ -9,6 +9,7 @@ use aim_bench::{Kind, Plan};
 
 use crate::Result;
 use crate::aim::Aim;
+use crate::drbd;
 use crate::process::Process;
 use crate::shell::shell;
 
@@ -29,6 +30,7 @@ enum Behind {
     Program(Process),
     Aim(Aim),
     Mapper,
+    Drbd,
 }
 
 impl Device {
@@ -65,13 +67,14 @@ impl Device {
                 let path = PathBuf::from("/dev/mapper/log-writes");
                 (path, Behind::Mapper)
             }
+            Kind::Drbd => (drbd::start(plan)?, Behind::Drbd),
         };
         if matches!(behind, Behind::Program(_) | Behind::Aim(_)) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             shell(&format!("echo none > /sys/block/{name}/queue/scheduler"))?;
         }
-        let device = Self { path, behind };
-        device.rest()?;
+        let mut device = Self { path, behind };
+        device.rest(0)?;
         Ok(device)
     }
 
@@ -80,18 +83,21 @@ impl Device {
         &self.path
     }
 
-    /// Lets what was begun come to its end, and sees that it still does what is measured.
-    pub(crate) fn rest(&self) -> Result<()> {
+    /// Lets what was begun come to its end, and sees that the device has done with the last `writes`
+    /// what is measured.
+    pub(crate) fn rest(&mut self, writes: u64) -> Result<()> {
         thread::sleep(REST);
-        match &self.behind {
-            Behind::Aim(aim) => aim.check(),
+        match &mut self.behind {
+            Behind::Aim(aim) => aim.check(writes),
             Behind::Mapper => {
-                // a log that is full is left aside, and then there is nothing to be measured
                 let status = shell("dmsetup status log-writes")?;
-                eprintln!("{status}");
-                Ok(())
+                // so it says when its log is full
+                match status.contains("logging_disabled") {
+                    true => Err(format!("it does not log any more: {status}").into()),
+                    false => Ok(()),
+                }
             }
-            Behind::Nothing | Behind::Program(_) => Ok(()),
+            Behind::Nothing | Behind::Program(_) | Behind::Drbd => Ok(()),
         }
     }
 
@@ -101,6 +107,7 @@ impl Device {
             Behind::Nothing => Ok(()),
             Behind::Program(process) => process.wait(),
             Behind::Aim(aim) => aim.end(),
+            Behind::Drbd => drbd::end(),
             Behind::Mapper => shell("dmsetup remove log-writes").map(drop),
         }
     }

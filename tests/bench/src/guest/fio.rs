@@ -37,6 +37,7 @@ pub(crate) fn run(device: &Path, job: &Job) -> Result<Sample> {
         round: 0,
         subject: String::new(),
         job: job.name.clone(),
+        writes: field("write", "total_ios"),
         ios: field("read", "total_ios") + field("write", "total_ios"),
         milliseconds: field("read", "runtime").max(field("write", "runtime")),
     };

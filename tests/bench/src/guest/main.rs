@@ -6,6 +6,7 @@
 mod aim;
 mod device;
 mod disks;
+mod drbd;
 mod fio;
 mod process;
 mod shell;
@@ -43,7 +44,7 @@ fn run() -> Result<()> {
                 count - 1 - turn
             };
             let subject = &plan.subjects[turn];
-            let device = Device::start(&plan, &subject.kind)
+            let mut device = Device::start(&plan, &subject.kind)
                 .map_err(|error| format!("{}: {error}", subject.name))?;
             for job in &plan.jobs {
                 eprintln!("round {}: {}: {}", round + 1, subject.name, job.name);
@@ -52,7 +53,7 @@ fn run() -> Result<()> {
                 sample.subject.clone_from(&subject.name);
                 println!("{}", serde_json::to_string(&sample)?);
                 device
-                    .rest()
+                    .rest(sample.writes)
                     .map_err(|error| format!("{}: {}: {error}", subject.name, job.name))?;
             }
             device

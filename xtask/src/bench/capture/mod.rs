@@ -12,19 +12,22 @@
 //! All processors of such a guest take turns, so what threads do beside each other is added up, and a
 //! clock that counts does not see what else this machine does. Cost is measured, not time.
 
-mod jobs;
+mod committed;
 mod report;
+
+pub(crate) use self::committed::smoke;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use aim_bench::{Kind, Plan, RamDisks, Subject};
-use aim_vm::{Accel, Guest, Kernel};
+use aim_vm::{Accel, Guest, Kernel, KernelImage};
 use clap::Args;
 
-use self::jobs::ROWS;
 use self::report::Report;
 use super::guest::{Programs, samples};
+use super::jobs::Only;
+use super::machine::Machine;
 use crate::outcome::{Outcome, Result};
 use crate::progress::step;
 use crate::setup;
@@ -71,6 +74,12 @@ pub(crate) struct Options {
     /// Seconds after which the guest is killed
     #[arg(long, default_value_t = 3600)]
     timeout: u64,
+    /// Measures what `cargo xtask test` does, and as it does: few I/Os, unoptimized programs
+    #[arg(long)]
+    small: bool,
+    /// Has `cargo xtask test` hold later changes against what it finds now; --small goes with it
+    #[arg(long)]
+    commit: bool,
     /// Prints one JSON object in place of tables
     #[arg(long)]
     json: bool,
@@ -81,16 +90,16 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     setup::packages()?;
     let image = setup::kernel(options.kernel)?;
     step("building aim and the plain loop");
-    let programs = Programs::build()?;
+    if options.small || options.commit {
+        return committed::run(&image, options.commit, options.json);
+    }
+    let programs = Programs::build(options.aim.as_deref())?;
     let plan = options.plan(&programs);
-    let guest = Guest::new(&image, programs.command(&plan)?)
-        .accel(Accel::Icount)
-        .processors(options.smp)
-        .memory_mib(3072)
-        .timeout(Duration::from_secs(options.timeout));
     step("measuring");
-    let samples = samples(guest)?;
-    let report = Report::new(&plan, samples);
+    let timeout = Duration::from_secs(options.timeout);
+    let found = samples(guest(&image, &programs, &plan, options.smp, timeout)?)?;
+    let machine = Machine::here(Some(image.release()?));
+    let report = Report::new(machine, options.smp, &plan, &found);
     match options.json {
         true => println!("{}", report.to_json()?),
         false => print!("{report}"),
@@ -98,44 +107,60 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     Ok(Outcome::Success)
 }
 
+/// The guest whose clock counts.
+fn guest(
+    image: &KernelImage,
+    programs: &Programs,
+    plan: &Plan,
+    processors: u32,
+    timeout: Duration,
+) -> Result<Guest> {
+    let disks = plan
+        .ram_disks
+        .map_or(0, |disks| disks.disk_mib + disks.journal_mib);
+    let memory = u32::try_from(disks)? + 1536;
+    Ok(Guest::new(image, programs.command(plan)?)
+        .accel(Accel::Icount)
+        .processors(processors)
+        .memory_mib(memory)
+        .timeout(timeout))
+}
+
+/// A device and its name.
+fn subject(name: &str, kind: Kind) -> Subject {
+    Subject {
+        name: name.to_owned(),
+        kind,
+    }
+}
+
+fn plain_loop(zero_copy: bool, words: &str) -> Kind {
+    let words = words.split_whitespace().map(str::to_owned).collect();
+    Kind::PlainLoop { zero_copy, words }
+}
+
 impl Options {
     fn plan(&self, programs: &Programs) -> Plan {
-        let names_job = |words: &String| ROWS.iter().any(|row| row.name.contains(words.as_str()));
-        let (jobs, devices): (Vec<&String>, Vec<&String>) =
-            self.only.iter().partition(|words| names_job(words));
-        let wanted = |name: &str, among: &[&String]| {
-            among.is_empty() || among.iter().any(|words| name.contains(words.as_str()))
+        let only = Only::new(&self.only);
+        let disks = RamDisks {
+            disk_mib: 192,
+            journal_mib: 1024,
         };
-        let rows = ROWS.iter().filter(|row| wanted(row.name, &jobs));
         let mut subjects = self.subjects();
-        subjects.retain(|subject| subject.name == LOOP || wanted(&subject.name, &devices));
+        subjects.retain(|subject| subject.name == LOOP || only.has_device(&subject.name));
         Plan {
-            aim: self.aim.clone().unwrap_or_else(|| programs.aim.clone()),
-            plain_loop: programs.plain_loop.clone(),
-            ram_disks: Some(RamDisks {
-                disk_mib: 192,
-                journal_mib: 1024,
-            }),
-            disk: "/dev/ram0".into(),
-            journal_disk: "/dev/ram1".into(),
-            queues: self.queues,
-            depth: 64,
-            request_bytes: 128 << 10,
             rounds: self.rounds,
+            queues: self.queues,
             subjects,
-            jobs: rows.map(|row| row.job(self.ios)).collect(),
+            jobs: only
+                .rows()
+                .map(|row| row.counted(self.ios, disks.disk_mib))
+                .collect(),
+            ..on_ram_disks(programs, disks)
         }
     }
 
     fn subjects(&self) -> Vec<Subject> {
-        let subject = |name: &str, kind| Subject {
-            name: name.to_owned(),
-            kind,
-        };
-        let plain_loop = |zero_copy, words: &str| Kind::PlainLoop {
-            zero_copy,
-            words: words.split_whitespace().map(str::to_owned).collect(),
-        };
         let mut subjects = vec![
             subject(RAW, Kind::Raw),
             subject(LOOP, plain_loop(false, "")),
@@ -152,5 +177,36 @@ impl Options {
         }
         subjects.push(subject(LOG_WRITES, Kind::LogWrites));
         subjects
+    }
+}
+
+/// A plan of nothing yet.
+fn on_ram_disks(programs: &Programs, disks: RamDisks) -> Plan {
+    Plan {
+        aim: programs.aim.clone(),
+        plain_loop: programs.plain_loop.clone(),
+        ram_disks: Some(disks),
+        divided: None,
+        disk: "/dev/ram0".into(),
+        journal_disk: "/dev/ram1".into(),
+        queues: 4,
+        depth: 64,
+        request_bytes: 128 << 10,
+        rounds: 1,
+        subjects: Vec::new(),
+        jobs: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn plan() -> Plan {
+        let disks = RamDisks {
+            disk_mib: 1,
+            journal_mib: 1,
+        };
+        on_ram_disks(&Programs::of_tests(), disks)
     }
 }
