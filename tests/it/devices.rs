@@ -51,6 +51,65 @@ fn plain_file_on_tmpfs() {
     assert_behaves(&FileDevice::open_exclusive(&image).unwrap());
 }
 
+/// In a container, for example: batches of long writes go another way then.
+#[test]
+fn plain_file_without_io_uring() {
+    let temp = tempfile::tempdir().unwrap();
+    let image = temp.path().join("image");
+    create_image(&image);
+    std::thread::spawn(move || {
+        forbid_io_uring();
+        // SAFETY: without a ring to fill in it fails in any case.
+        let made = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, 0) };
+        let error = std::io::Error::last_os_error();
+        assert_eq!((made, error.raw_os_error()), (-1, Some(libc::EPERM)));
+        assert_behaves(&FileDevice::open_exclusive(&image).unwrap());
+    })
+    .join()
+    .unwrap();
+}
+
+/// For this thread, and for good: making a ring fails as where the administrator does not allow it.
+fn forbid_io_uring() {
+    // load the number of the call; if it is that one, fail; else go on
+    let filter = [
+        (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        (
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            0,
+            1,
+            libc::SYS_io_uring_setup as u32,
+        ),
+        (
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | libc::EPERM as u32,
+        ),
+        (libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let mut filter = filter.map(|(code, jt, jf, k)| libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    });
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: the program lives while the calls last; they change only what this thread may do.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::SECCOMP_MODE_FILTER,
+                &raw const program,
+            ) == 0
+    };
+    assert!(done, "{}", std::io::Error::last_os_error());
+}
+
 fn create_image(path: &Path) {
     std::fs::write(path, vec![0x5a; SIZE_MIN.get() as usize]).unwrap();
 }

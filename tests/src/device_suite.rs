@@ -27,6 +27,7 @@ pub fn assert_behaves(device: &dyn BlockDevice) {
     );
     zeroes_read_as_zeroes(device);
     batches_are_stored_whole(device);
+    long_writes_of_a_batch_are_stored_whole(device);
     foreign_ranges_are_refused_and_change_nothing(device);
     empty_ranges_change_nothing(device);
     many_operations_agree_with_a_model(device);
@@ -85,6 +86,46 @@ fn batches_are_stored_whole(device: &dyn BlockDevice) {
         model[at * block..][..block].copy_from_slice(data);
     }
     assert!(content(device) == model, "a batch was not stored whole");
+}
+
+/// Long and short ones over what was just written, from memory at any address, page by page side by side.
+fn long_writes_of_a_batch_are_stored_whole(device: &dyn BlockDevice) {
+    const KIB: usize = 1024;
+    let block = device.block_size() as usize;
+    let size = device.size().get() as usize;
+    let mut model = vec![0x33; size];
+    device.write(ByteOffset(0), &model).unwrap();
+    let mut rng = Rng::new(7);
+    for round in 0..4 {
+        let mut memory = vec![0; 256 * KIB];
+        rng.fill(&mut memory);
+        let aligned = memory.as_ptr().align_offset(4096);
+        let (even, odd) = (&memory[aligned..], &memory[aligned + 77..]);
+        let shift = round * block;
+        let mut runs: Vec<(usize, &[u8])> = Vec::new();
+        // long, of short ones
+        let pieces = even[..72 * KIB].chunks(8 * KIB).enumerate();
+        runs.extend(pieces.map(|(index, piece)| (shift + index * 8 * KIB, piece)));
+        // short, right behind a hole of one block
+        runs.push((shift + 72 * KIB + block, &even[100 * KIB..][..block]));
+        // long, from an odd address; then one that shares a page with it
+        runs.push((128 * KIB, &odd[..96 * KIB - shift]));
+        let next_to_it = 224 * KIB - shift + block;
+        runs.push((next_to_it, &even[200 * KIB..][..block]));
+        runs.reverse();
+        for (at, data) in &runs {
+            model[*at..][..data.len()].copy_from_slice(data);
+        }
+        let runs: Vec<WriteRun<'_>> = runs
+            .iter()
+            .map(|&(at, data)| WriteRun {
+                offset: ByteOffset(at as u64),
+                data,
+            })
+            .collect();
+        device.write_batch(&runs).unwrap();
+        assert!(content(device) == model, "round {round}");
+    }
 }
 
 fn foreign_ranges_are_refused_and_change_nothing(device: &dyn BlockDevice) {

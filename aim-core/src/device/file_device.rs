@@ -4,10 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
+use super::depth::named;
+use super::direct::{Chunk, Direct, Way};
 use super::{BlockDevice, WriteRun, check_range, fingerprint, zeroing};
 use crate::identity::Fingerprint;
 use crate::units::{ByteLen, ByteOffset};
@@ -20,12 +23,14 @@ const SLICES_MAX: usize = 1024;
 
 /// A block device, or a plain file used as one.
 ///
-/// I/O goes through the page cache; [`sync`](BlockDevice::sync) is `fdatasync`. The size is the
-/// one at the time of opening.
+/// I/O goes through the page cache, but for what is long in a batch of writes: that goes past it, many
+/// at a time, where the system lets it. [`sync`](BlockDevice::sync) is `fdatasync`. The size is
+/// the one at the time of opening.
 #[derive(Debug)]
 pub struct FileDevice {
     path: PathBuf,
     file: File,
+    direct: Mutex<Direct>,
     size: ByteLen,
     block_size: u32,
     fingerprint: Fingerprint,
@@ -133,6 +138,10 @@ impl FileDevice {
         Ok(Self {
             path,
             file,
+            direct: Mutex::new(match exclusive {
+                true => Direct::Untried,
+                false => Direct::Refused,
+            }),
             size,
             block_size,
             fingerprint,
@@ -154,24 +163,66 @@ impl FileDevice {
         &self.file
     }
 
-    /// Writes slices one after the other from `offset`.
-    fn write_slices(&self, slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
-        let mut rest = slices;
+    /// Writes through the page cache.
+    fn write_cached(&self, chunk: &Chunk<'_>) -> io::Result<()> {
+        let mut offset = chunk.offset;
+        if let [only] = chunk.slices[..] {
+            let written = self.file.write_all_at(only, offset);
+            return written.map_err(|error| named(offset, error));
+        }
+        let mut slices: Vec<_> = chunk
+            .slices
+            .iter()
+            .map(|slice| IoSlice::new(slice))
+            .collect();
+        let mut rest = slices.as_mut_slice();
         IoSlice::advance_slices(&mut rest, 0);
         while !rest.is_empty() {
             let now = &rest[..rest.len().min(SLICES_MAX)];
             match rustix::io::pwritev(&self.file, now, offset) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(0) => return Err(named(offset, io::ErrorKind::WriteZero.into())),
                 Ok(written) => {
                     offset += written as u64;
                     IoSlice::advance_slices(&mut rest, written);
                 }
                 Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(named(offset, error.into())),
             }
         }
         Ok(())
     }
+
+    /// Writes what is long past the page cache where that can be done; gives what is left. Nothing is
+    /// under way any more when it returns: both ways never meet in one page.
+    fn write_direct<'a>(&self, chunks: Vec<Chunk<'a>>) -> io::Result<Vec<Chunk<'a>>> {
+        if !chunks.iter().any(Chunk::is_long) {
+            return Ok(chunks);
+        }
+        let mut direct = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
+        direct.look(&self.file, self.block_size);
+        let (long, mut left): (Vec<_>, Vec<_>) =
+            chunks.into_iter().partition(|chunk| direct.takes(chunk));
+        match direct.write(&long)? {
+            Way::Written => {}
+            Way::Cached => left.extend(long),
+        }
+        Ok(left)
+    }
+}
+
+/// What is written, ascending; what lies side by side is one chunk.
+fn side_by_side<'a>(writes: &[WriteRun<'a>]) -> Vec<Chunk<'a>> {
+    let mut ascending: Vec<&WriteRun<'a>> = writes.iter().collect();
+    ascending.sort_unstable_by_key(|run| run.offset);
+    let chunks = ascending.chunk_by(|left, right| {
+        left.offset.end(ByteLen(left.data.len() as u64)) == Some(right.offset)
+    });
+    chunks
+        .map(|runs| Chunk {
+            offset: runs[0].offset.get(),
+            slices: runs.iter().map(|run| run.data).collect(),
+        })
+        .collect()
 }
 
 /// Size, block size and fingerprint of an open disk.
@@ -216,16 +267,8 @@ impl BlockDevice for FileDevice {
         for run in writes {
             check_range(self, run.offset, ByteLen(run.data.len() as u64))?;
         }
-        let mut ascending: Vec<&WriteRun<'_>> = writes.iter().collect();
-        ascending.sort_unstable_by_key(|run| run.offset);
-        let side_by_side = ascending.chunk_by(|left, right| {
-            left.offset.end(ByteLen(left.data.len() as u64)) == Some(right.offset)
-        });
-        for runs in side_by_side {
-            let mut slices: Vec<_> = runs.iter().map(|run| IoSlice::new(run.data)).collect();
-            self.write_slices(&mut slices, runs[0].offset.get())?;
-        }
-        Ok(())
+        let left = self.write_direct(side_by_side(writes))?;
+        left.iter().try_for_each(|chunk| self.write_cached(chunk))
     }
 
     fn write_zeroes(&self, offset: ByteOffset, len: ByteLen, unmap: bool) -> io::Result<()> {

@@ -1,9 +1,12 @@
 //! The seam to a disk, and the disks that stand behind it.
 
 mod block_device;
+mod depth;
+mod direct;
 mod file_device;
 mod fingerprint;
 mod mem_device;
+mod ring;
 mod zeroing;
 
 pub use block_device::{BlockDevice, WriteRun, check_range};

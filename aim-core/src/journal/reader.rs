@@ -2,23 +2,23 @@
 //!
 //! [`ParsedFile`] says that the header can be believed, [`VerifiedFile`] that everything can.
 
-use std::ops::Range;
 use std::sync::Arc;
 
+use super::content::{Content, FileMemory, hash_payload};
 use super::name::FileName;
 use super::read_error::ReadError;
 use super::sealed::{SealedFile, file_name, position_behind};
 use crate::cursor::Position;
-use crate::format::checksum::{PayloadHasher, payload_checksum};
+use crate::format::checksum::payload_checksum;
 use crate::format::limits::{HEADER_BYTES, IOCB_BYTES};
-use crate::format::{Header, Iocb, Payload, Seal, Sequence};
+use crate::format::{Header, Iocb, Seal, Sequence};
 use crate::fs::DirFile;
 use crate::units::{ByteLen, Lsn, Timestamp};
 
 /// A file whose header is right and, if it is sealed, says the true length of the file.
 #[derive(Debug)]
 pub struct ParsedFile {
-    file: Arc<dyn DirFile>,
+    content: Content,
     bytes: Box<[u8; HEADER_BYTES]>,
     header: Header,
     len: u64,
@@ -27,10 +27,11 @@ pub struct ParsedFile {
 /// A sealed file of which every byte has been checked: just before, or at an earlier time when it
 /// was the very same file.
 ///
-/// The IOCBs are kept in memory; payloads are read, and checked again, when they are asked for.
+/// The IOCBs are kept in memory. Payloads are too where the file was [loaded](ParsedFile::load); else
+/// they are read, and checked again, when they are asked for.
 #[derive(Debug)]
 pub struct VerifiedFile {
-    file: Arc<dyn DirFile>,
+    content: Content,
     header: Header,
     seal: Seal,
     records: Vec<Iocb>,
@@ -60,7 +61,7 @@ impl ParsedFile {
             });
         }
         Ok(Self {
-            file,
+            content: Content::File(file),
             bytes,
             header,
             len,
@@ -113,6 +114,22 @@ impl ParsedFile {
         }
     }
 
+    /// Takes a file of up to [`FileMemory::BYTES_MAX`] into memory, and closes it: what is verified
+    /// from here on is what is used later, whatever becomes of the file. A longer one stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Io`] if it can't be read.
+    pub fn load(self, memory: FileMemory) -> Result<Self, ReadError> {
+        let content = self.content.into_memory(self.len, memory)?;
+        Ok(Self { content, ..self })
+    }
+
+    /// Whether it is in memory as a whole.
+    pub fn is_loaded(&self) -> bool {
+        matches!(self.content, Content::Memory(_))
+    }
+
     /// Checks every byte of a sealed file.
     ///
     /// # Errors
@@ -144,7 +161,7 @@ impl ParsedFile {
         }
         self.check_padding(&seal)?;
         Ok(VerifiedFile {
-            file: self.file,
+            content: self.content,
             header: self.header,
             seal,
             records,
@@ -184,9 +201,7 @@ impl ParsedFile {
         let place = self.header.layout.iocb_offset;
         // no more than there is: the length of the file was compared with what the header says
         let mut bytes = vec![0; count as usize * IOCB_BYTES];
-        self.file
-            .read_exact_at(&mut bytes, place)
-            .map_err(ReadError::at(place))?;
+        self.content.read_exact_at(&mut bytes, place)?;
         Ok(bytes)
     }
 
@@ -243,7 +258,7 @@ impl ParsedFile {
             iocb_end..layout.data_offset,
         ];
         gaps.into_iter()
-            .try_for_each(|gap| check_zero(&*self.file, gap))
+            .try_for_each(|gap| self.content.check_zero(gap))
     }
 }
 
@@ -325,16 +340,31 @@ impl VerifiedFile {
         let Some(payload) = &iocb.payload else {
             return Ok(());
         };
-        self.file
-            .read_exact_at(buffer, payload.place)
-            .map_err(ReadError::at(payload.place))?;
+        self.content.read_exact_at(buffer, payload.place)?;
         ReadError::check_payload(iocb.lsn, payload, payload_checksum(buffer))
+    }
+
+    /// All bytes of a file that was [loaded](ParsedFile::load): a payload lies at its place, and has
+    /// been checked. `None` for one that is read when it is asked for.
+    pub fn bytes_in_memory(&self) -> Option<&[u8]> {
+        match &self.content {
+            Content::Memory(memory) => Some(memory.bytes()),
+            Content::File(_) => None,
+        }
+    }
+
+    /// The memory of a file that was loaded, for another one.
+    pub fn into_memory(self) -> FileMemory {
+        match self.content {
+            Content::Memory(memory) => memory,
+            Content::File(_) => FileMemory::default(),
+        }
     }
 
     fn check_payloads(&self) -> Result<(), ReadError> {
         for iocb in &self.records {
             if let Some(payload) = &iocb.payload {
-                let found = hash_payload(&*self.file, payload)?;
+                let found = self.content.hash_payload(payload)?;
                 ReadError::check_payload(iocb.lsn, payload, found)?;
             }
         }
@@ -355,16 +385,6 @@ pub(super) fn payload_is_good(
     }
 }
 
-fn hash_payload(file: &dyn DirFile, payload: &Payload) -> Result<u64, ReadError> {
-    let mut hasher = PayloadHasher::default();
-    let size = payload.stored_size.into();
-    pieces(file, payload.place, size, |_, piece| {
-        hasher.update(piece);
-        Ok(())
-    })?;
-    Ok(hasher.finish())
-}
-
 /// Goes through the IOCBs up to the first that is damaged or does not follow.
 pub(super) fn good_iocbs<'a>(
     bytes: &'a [u8],
@@ -379,38 +399,3 @@ pub(super) fn good_iocbs<'a>(
         Some(iocb)
     })
 }
-
-/// Checks that the bytes at these places are zero.
-pub(super) fn check_zero(file: &dyn DirFile, places: Range<u64>) -> Result<(), ReadError> {
-    let len = places.end.saturating_sub(places.start);
-    pieces(file, places.start, len, |at, piece| {
-        match piece.iter().position(|byte| *byte != 0) {
-            None => Ok(()),
-            Some(index) => Err(ReadError::Padding {
-                at: at + index as u64,
-            }),
-        }
-    })
-}
-
-/// Reads `len` bytes from `start` piece by piece; `each` is given the place of a piece and it.
-fn pieces(
-    file: &dyn DirFile,
-    start: u64,
-    len: u64,
-    mut each: impl FnMut(u64, &[u8]) -> Result<(), ReadError>,
-) -> Result<(), ReadError> {
-    let mut buffer = vec![0; len.min(PIECE_BYTES) as usize];
-    let mut done = 0;
-    while done < len {
-        let piece = &mut buffer[..(len - done).min(PIECE_BYTES) as usize];
-        let at = start + done;
-        file.read_exact_at(piece, at).map_err(ReadError::at(at))?;
-        each(at, piece)?;
-        done += piece.len() as u64;
-    }
-    Ok(())
-}
-
-/// How much is read at once where the size is not known to be small.
-const PIECE_BYTES: u64 = 1 << 20;

@@ -11,10 +11,11 @@
 
 use std::sync::Arc;
 
+use super::content::check_zero;
 use super::name::FileName;
 use super::pages::Pages;
 use super::read_error::ReadError;
-use super::reader::{ParsedFile, check_zero, good_iocbs, payload_is_good};
+use super::reader::{ParsedFile, good_iocbs, payload_is_good};
 use super::sealed::{SealedFile, file_name};
 use super::writer::OpenFile;
 use crate::format::limits::{HEADER_BYTES, IOCB_BYTES};

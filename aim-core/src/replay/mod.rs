@@ -6,17 +6,23 @@
 //! ends outside of a group, so what the devices hold at rest is never the inside of one.
 //!
 //! 1. Everything that can be refused is refused: another volume, an old epoch, another device,
-//!    a gap, a broken chain, a group without its end; all by headers. Of several files each is then
-//!    verified whole. Nothing has been touched.
+//!    a gap, a broken chain, a group without its end; all by headers. The first file, or each one of
+//!    the first group, is verified whole. Nothing has been touched.
 //! 2. *Intent*: the cursor says that the devices may be touched up to the run's last file;
 //!    durable.
-//! 3. The transactions are done in LSN order. Between two flushes, writes that do not overlap are
-//!    gathered and may go in any order; nothing moves over a flush. Verify records are compared
-//!    where they stand.
+//! 3. The transactions are done, file by file; the one behind, or the group behind, is verified
+//!    whole before any of its own is. Of what a file does to the devices only what it leaves is
+//!    done, in any order. Verify records are compared where they stand.
 //! 4. The devices are synced.
 //! 5. What verify records have shown is stored, if there is anything new: [`Differences`].
 //! 6. *Applied*: the cursor says that the devices hold everything up to the run's last file;
 //!    durable.
+//!
+//! Where a file can't be used, the run ends before it, or before its group, by steps 4 to 6. Nothing
+//! behind that was touched, so the intent comes back to there as well.
+//!
+//! Flushes have no meaning in step 3: the devices are at no time of it what the source was at a time,
+//! and nobody may use them before step 6.
 //!
 //! # Recovery
 //!
@@ -27,8 +33,8 @@
 //! | after 6 | settled | as `applied` says | goes on with the next file |
 //!
 //! Doing transactions again gives the same: each says where its bytes go and what they are, none
-//! depends on what was there, and they are done again in the same order. The intent never goes
-//! back before it was reached, and names its file by digest, so that what an interrupted run has
+//! depends on what was there, and what they leave is the same. The intent never goes
+//! back to before what may have been touched, and names its file by digest, so that what an interrupted run has
 //! touched is written again by the very same files. Until then
 //! [`MirrorCursor::is_settled`](crate::cursor::MirrorCursor::is_settled) is false, and the devices
 //! must not be used. After a failed write or sync the same holds: applying again writes all
@@ -39,6 +45,7 @@
 //! counted: what they would show might be no difference at all. And what step 5 has stored belongs to
 //! the end of that run, so the transactions up to there change nothing of it any more.
 
+mod ahead;
 mod batch;
 mod compare;
 mod differences;
@@ -46,8 +53,10 @@ mod error;
 mod place;
 mod progress;
 mod replayer;
+mod round;
 mod run;
 mod summary;
+mod transactions;
 
 pub use differences::{DeviceRange, Differences, RANGES_MAX};
 pub use error::ReplayError;

@@ -1,17 +1,18 @@
 //! The applier itself.
 
-use std::borrow::Borrow;
 use std::sync::Arc;
 
+use super::ahead::{self, Turn};
 use super::batch::Batch;
 use super::place::{Standing, standing};
-use super::progress::Progress;
-use super::run::{Opener, reading, verified, verified_before};
+use super::round::Round;
+use super::run::{Opener, verified};
+use super::transactions::{apply_transactions, device_of};
 use super::{Differences, ReplayError, Run, Summary};
 use crate::cursor::{MirrorCursor, MirrorCursorFile, Position};
-use crate::device::{BlockDevice, check_range};
+use crate::device::BlockDevice;
 use crate::failpoint::{Failpoint, reach};
-use crate::format::{Header, Iocb, Kind, Seal};
+use crate::format::{Header, Seal};
 use crate::identity::{FollowerIdentity, VolumeIdentity};
 use crate::journal::{ParsedFile, ReadError, VerifiedFile};
 use crate::state_file::{StateError, StateFile};
@@ -21,8 +22,9 @@ use crate::units::FileNumber;
 /// [module](super).
 ///
 /// It must be the only one who changes the devices, the cursor's `intent` and `applied`, and the
-/// differences beside the cursor. Memory: the IOCBs of one file, and one batch of writes, up to
-/// 8 MiB or one payload.
+/// differences beside the cursor. Memory: two files with their IOCBs, the one that is applied and the
+/// next, as far as they have up to [`FileMemory::BYTES_MAX`](crate::journal::FileMemory::BYTES_MAX);
+/// of longer ones the IOCBs, and one batch of writes, up to 8 MiB or one payload.
 #[derive(Debug)]
 pub struct Replay {
     volume: VolumeIdentity,
@@ -169,39 +171,43 @@ impl Replay {
         if next.is_empty() {
             return Ok(summary);
         }
-        let mut next = next.into_iter();
-        self.perform(&run, summary, |position| {
-            let file = next.next();
-            file.ok_or_else(|| reading(position.file)(ReadError::Replaced))
-        })
+        let mut round = self.start_round(&run, summary)?;
+        self.note_intent(&mut round)?;
+        for file in next {
+            self.apply_file(&mut round, file)?;
+        }
+        self.end_round(round)
     }
 
-    /// Applies the files of a complete run as [`apply_run`](Self::apply_run) does, with one of
-    /// them in memory at a time, however many there are. Each is opened when its turn has come.
+    /// Applies the files of a complete run as [`apply_run`](Self::apply_run) does, with two of
+    /// them in memory at a time, however many there are. Each is opened shortly before its turn, and
+    /// read by a thread of its own while the one before is applied.
     ///
-    /// Of several files each one is verified to its last byte before the first is applied, so
-    /// that a damaged one is found while the devices still hold what was before the run.
+    /// Nothing of a file is applied before it is verified to its last byte; nothing of a group before
+    /// all of its files are, so that a damaged one is found while the devices still hold what was
+    /// before the group. What stands before it in the run stays applied, and the error comes
+    /// all the same.
     ///
     /// # Errors
     ///
-    /// As [`apply_run`](Self::apply_run), and whatever `open` gives; none of the files counts as
-    /// applied.
+    /// As [`apply_run`](Self::apply_run), and whatever `open` gives. If that concerns a file before
+    /// which the run can be applied, what is before it is; else none of the files counts as applied.
     pub fn apply_files(
         &mut self,
         run: &Run,
         open: &mut Opener<'_>,
     ) -> Result<Summary, ReplayError> {
         run.require_complete()?;
-        if let [only] = run.files() {
-            let file = verified(open, only)?;
-            return self.perform(run, Summary::default(), |_| Ok(&file));
+        let mut round = self.start_round(run, Summary::default())?;
+        let turns = ahead::turns(run);
+        let done = ahead::each(turns, open, |turn, file| {
+            self.take_turn(&mut round, turn, file)
+        });
+        match done {
+            Err(error) if round.cut() => self.end_round(round).and(Err(error)),
+            Err(error) => Err(error),
+            Ok(()) => self.end_round(round),
         }
-        for position in run.files() {
-            verified(open, position)?;
-        }
-        self.perform(run, Summary::default(), |position| {
-            verified_before(open, position)
-        })
     }
 
     /// Says what [`apply_run`](Self::apply_run) would do, and touches neither devices nor cursor.
@@ -276,13 +282,7 @@ impl Replay {
         Ok((run, next, summary))
     }
 
-    /// Steps 2 to 6. `next` gives the files of the run one after the other.
-    fn perform<F: Borrow<VerifiedFile>>(
-        &mut self,
-        run: &Run,
-        summary: Summary,
-        mut next: impl FnMut(&Position) -> Result<F, ReplayError>,
-    ) -> Result<Summary, ReplayError> {
+    fn start_round(&mut self, run: &Run, summary: Summary) -> Result<Round, ReplayError> {
         let cursor = self.cursor.get();
         if run.start() != cursor.applied {
             return Err(ReplayError::OtherStart {
@@ -290,22 +290,41 @@ impl Replay {
                 applied: cursor.applied.into(),
             });
         }
-        let summary = Summary {
-            files: run.files().len() as u64,
-            reached: run.reached(),
-            ..summary
-        };
-        let mut progress = Progress::start(&cursor, run, self.differences.clone(), summary);
-        if self.is_follower && run.is_over_missing_files() {
-            progress.know_nothing(&self.volume);
-        }
-        self.note_intent(run.reached())?;
-        pass(Failpoint::ApplyIntent)?;
         // an interrupted run may have left something
         self.batch.clear();
-        for position in run.files() {
-            self.apply_transactions(next(position)?.borrow(), &mut progress)?;
+        let mut round = Round::start(&cursor, run, self.differences.clone(), summary);
+        if self.is_follower && run.is_over_missing_files() {
+            round.progress.know_nothing(&self.volume);
         }
+        Ok(round)
+    }
+
+    /// Steps 2 and 3, for one file of a run.
+    fn take_turn(
+        &mut self,
+        round: &mut Round,
+        turn: Turn,
+        file: &VerifiedFile,
+    ) -> Result<(), ReplayError> {
+        if turn.is_applied || turn.is_last {
+            self.note_intent(round)?;
+        }
+        if turn.is_applied {
+            self.apply_file(round, file)?;
+        }
+        if turn.is_applied && turn.is_last {
+            round.reach(turn.position);
+        }
+        Ok(())
+    }
+
+    fn apply_file(&mut self, round: &mut Round, file: &VerifiedFile) -> Result<(), ReplayError> {
+        round.touch();
+        apply_transactions(file, &self.devices, &mut self.batch, &mut round.progress)
+    }
+
+    /// Steps 4 to 6.
+    fn end_round(&mut self, round: Round) -> Result<Summary, ReplayError> {
         pass(Failpoint::ApplyWritten)?;
         for (device, opened) in self.devices.iter().enumerate() {
             opened.sync().map_err(|source| ReplayError::Device {
@@ -315,97 +334,29 @@ impl Replay {
             })?;
         }
         pass(Failpoint::ApplySynced)?;
-        self.note_differences(progress.differences, run.reached())?;
-        self.note_applied(&progress.summary)?;
+        let (intent, progress) = (round.intent(), round.progress);
+        self.note_differences(progress.differences, progress.summary.reached)?;
+        self.note_applied(&progress.summary, intent)?;
         pass(Failpoint::ApplyCursor)?;
         Ok(progress.summary)
     }
 
-    /// Step 2. Where an interrupted run went further than this one will, its intent stands.
-    fn note_intent(&self, reach: Position) -> Result<(), ReplayError> {
-        let noted = self.cursor.update(|cursor| {
-            if cursor.intent.file < reach.file {
-                cursor.intent = reach;
-            }
-        });
-        noted.map(drop).map_err(ReplayError::Cursor)
-    }
-
-    /// Step 3, for one file.
-    fn apply_transactions(
-        &mut self,
-        file: &VerifiedFile,
-        progress: &mut Progress,
-    ) -> Result<(), ReplayError> {
-        for iocb in file.records() {
-            progress.summary.count(iocb);
-            if self.batch.overlaps(iocb) || self.batch.is_full(iocb.stored_size()) {
-                self.batch.drain(&self.devices)?;
-            }
-            match iocb.kind {
-                Kind::Write => {
-                    self.device_of(iocb)?;
-                    let payload = self.batch.gather(iocb);
-                    let read = file.read_payload(iocb, payload);
-                    read.map_err(reading(file.header().number))?;
-                }
-                Kind::WriteZeroes { unmap } => self.zero(iocb, unmap)?,
-                Kind::Discard => self.zero(iocb, true)?,
-                Kind::Flush => self.batch.drain(&self.devices)?,
-                // nothing that is gathered lies in its range
-                Kind::Verify { digest } => {
-                    progress.compare(self.device_of(iocb)?.1, iocb, digest);
-                }
-                Kind::Void
-                | Kind::GroupBegin { .. }
-                | Kind::GroupEnd
-                | Kind::BaselineBegin
-                | Kind::BaselineEnd { .. } => {}
-            }
-            if iocb.kind.changes_bytes() {
-                progress.note_written(iocb);
-            }
-        }
-        // the next file is another flush epoch or not: nobody gains by knowing
-        self.batch.drain(&self.devices)
-    }
-
-    fn zero(&self, iocb: &Iocb, unmap: bool) -> Result<(), ReplayError> {
-        let (index, device) = self.device_of(iocb)?;
-        let done = match iocb.kind {
-            Kind::Discard => device.discard(iocb.offset, iocb.len),
-            _ => device.write_zeroes(iocb.offset, iocb.len, unmap),
+    /// Step 2, once. Where an interrupted run went further than this one will, its intent stands.
+    fn note_intent(&self, round: &mut Round) -> Result<(), ReplayError> {
+        let Some(intent) = round.take_intent() else {
+            return Ok(());
         };
-        done.map_err(|source| ReplayError::Device {
-            what: "zeroing on",
-            device: index,
-            source,
-        })
+        let noted = self.cursor.update(|cursor| cursor.intent = intent);
+        noted.map(drop).map_err(ReplayError::Cursor)?;
+        pass(Failpoint::ApplyIntent)
     }
 
     fn tell(&self, file: &VerifiedFile, summary: &mut Summary) -> Result<(), ReplayError> {
         for iocb in file.records() {
-            self.device_of(iocb)?;
+            device_of(&self.devices, iocb)?;
             summary.count(iocb);
         }
         Ok(())
-    }
-
-    /// The device of a transaction, if its range lies on it. Verification has seen to that; what
-    /// writes to a disk looks again.
-    fn device_of(&self, iocb: &Iocb) -> Result<(usize, &dyn BlockDevice), ReplayError> {
-        let index = usize::from(iocb.device);
-        let device = self.devices.get(index).map(|device| &**device);
-        let fits = |device: &&dyn BlockDevice| check_range(*device, iocb.offset, iocb.len).is_ok();
-        match device.filter(fits) {
-            Some(device) => Ok((index, device)),
-            None => Err(ReplayError::OutOfRange {
-                lsn: iocb.lsn,
-                device: iocb.device,
-                offset: iocb.offset.get(),
-                len: iocb.len.get(),
-            }),
-        }
     }
 
     /// Step 5.
@@ -425,9 +376,10 @@ impl Replay {
     }
 
     /// Step 6.
-    fn note_applied(&self, summary: &Summary) -> Result<(), ReplayError> {
+    fn note_applied(&self, summary: &Summary, intent: Position) -> Result<(), ReplayError> {
         let noted: Result<_, StateError> = self.cursor.update(|cursor| {
             cursor.applied = summary.reached;
+            cursor.intent = intent;
             if cursor.base <= summary.reached.file {
                 cursor.base = FileNumber(0);
             }

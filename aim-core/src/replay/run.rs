@@ -12,13 +12,13 @@ use crate::units::{FileNumber, Lsn};
 pub type Opener<'a> = dyn FnMut(FileNumber) -> Result<ParsedFile, ReplayError> + 'a;
 
 /// A chain of files behind what is applied, known by their headers. It can be applied where it
-/// ends outside of a group.
+/// ends outside of a group; on its way there it may come by other such places.
 ///
 /// Where files are missing behind what is applied, it goes on with a file that begins with a
 /// baseline, and can be applied only once that has ended: inside, the devices would be a mixture.
 ///
 /// It is made by [`Replay::start_run`](super::Replay::start_run) and grows by
-/// [`Replay::extend_run`](super::Replay::extend_run). A file takes 72 bytes in it.
+/// [`Replay::extend_run`](super::Replay::extend_run). A file takes up to 80 bytes in it.
 #[derive(Clone, Debug)]
 pub struct Run {
     start: Position,
@@ -27,7 +27,15 @@ pub struct Run {
     /// Where the baseline begins whose end it still needs; 0: it needs none.
     baseline: Lsn,
     files: Vec<Position>,
+    /// How many files there are up to each place where it can be applied.
+    ends: Vec<usize>,
+    /// Bytes of the payloads.
+    bytes: u64,
 }
+
+/// Bytes of payloads from which on a run that can be applied is not made longer: so much, and a file,
+/// is at most written again after a crash, unless a single group is longer.
+const BYTES_MAX: u64 = 1 << 30;
 
 impl Run {
     pub(super) fn behind(cursor: &MirrorCursor) -> Self {
@@ -36,6 +44,8 @@ impl Run {
             base: cursor.base,
             baseline: Lsn(0),
             files: Vec::new(),
+            ends: Vec::new(),
+            bytes: 0,
         }
     }
 
@@ -48,6 +58,41 @@ impl Run {
             self.baseline = Lsn(0);
         }
         self.files.push(file);
+        self.bytes = self.bytes.saturating_add(seal.data_len.get());
+        if !file.is_in_group() && self.baseline == Lsn(0) {
+            self.ends.push(self.files.len());
+        }
+    }
+
+    /// Whether it is worth while to make it longer: as long as it can't be applied, and then up to a
+    /// GiB of payloads. What steps over missing files is applied by itself.
+    pub fn may_grow(&self) -> bool {
+        self.ends.is_empty() || self.bytes < BYTES_MAX && !self.is_over_missing_files()
+    }
+
+    /// Leaves out the files behind the last place where it can be applied. Says whether there is such
+    /// a place; if not, the run is as before.
+    pub fn cut_to_complete(&mut self) -> bool {
+        let end = self.ends.last().copied();
+        if let Some(end) = end {
+            self.files.truncate(end);
+        }
+        end.is_some()
+    }
+
+    /// Whether a file of it is opened twice when it is applied: once to verify it with all that
+    /// belongs to its group.
+    pub fn is_opened_twice(&self, file: FileNumber) -> bool {
+        let mut units = self.units();
+        let unit = units.find(|unit| unit.iter().any(|position| position.file == file));
+        unit.is_some_and(|unit| unit.len() > 1)
+    }
+
+    /// The files from one place where it can be applied to the next.
+    pub(super) fn units(&self) -> impl Iterator<Item = &[Position]> {
+        let starts = [0].into_iter().chain(self.ends.iter().copied());
+        let ranges = starts.zip(&self.ends);
+        ranges.map(|(start, &end)| &self.files[start..end])
     }
 
     /// Whether it goes on behind what the cursor says is applied, as the cursor says.
@@ -91,7 +136,7 @@ impl Run {
     /// Whether it can be applied: there is a file, the last one ends outside of a group, and so
     /// does the baseline that it needs.
     pub fn is_complete(&self) -> bool {
-        !self.files.is_empty() && !self.reached().is_in_group() && self.baseline == Lsn(0)
+        self.ends.last() == Some(&self.files.len())
     }
 
     /// Where the group or the baseline begins for whose end it waits; `None` if it waits for
@@ -100,11 +145,11 @@ impl Run {
         if self.baseline != Lsn(0) {
             return Some(self.baseline);
         }
-        match (self.is_complete(), self.files.first()) {
-            // a first file that ends outside of a group is a run by itself
-            (false, Some(first)) if first.is_in_group() => Some(first.open_group),
-            (false, Some(_)) => Some(self.reached().open_group),
-            _ => None,
+        match self.files.get(self.ends.last().copied().unwrap_or(0)) {
+            // one that ends outside of a group could be applied
+            Some(first) if first.is_in_group() => Some(first.open_group),
+            Some(_) => Some(self.reached().open_group),
+            None => None,
         }
     }
 
@@ -125,15 +170,6 @@ pub(super) fn verified(
     position: &Position,
 ) -> Result<VerifiedFile, ReplayError> {
     let file = open(position.file)?.verify_as(position);
-    file.map_err(reading(position.file))
-}
-
-/// The same for a file of which every byte was checked a while ago.
-pub(super) fn verified_before(
-    open: &mut Opener<'_>,
-    position: &Position,
-) -> Result<VerifiedFile, ReplayError> {
-    let file = open(position.file)?.verified_before(position);
     file.map_err(reading(position.file))
 }
 

@@ -126,8 +126,8 @@ impl Applier {
         self.mirror.arrived.hint();
     }
 
-    /// Asks it to stop, without waiting. A file that is being applied is finished first; a run of
-    /// several is given up between two files, and done again after the next start.
+    /// Asks it to stop, without waiting. The file that is being applied is finished first, and the one
+    /// behind it; a group is given up between two files, and done again after the next start.
     pub fn request_stop(&self) {
         self.mirror.arrived.stop();
         self.mirror.received.stop();

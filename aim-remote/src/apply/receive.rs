@@ -1,6 +1,6 @@
 //! Receiving: from a file that lies in `incoming/` to one that the source may delete.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,10 +20,6 @@ use super::{ApplyError, ApplyStatus};
 use crate::coordinator::{Signal, chain};
 use crate::relay::Relay;
 
-/// Verified files that are kept for the applier, so that it need not verify them again: each
-/// holds its IOCBs in memory, at most 64 MiB.
-const READY_FILES_MAX: usize = 4;
-
 /// What both threads of the coordinator work with.
 #[derive(Debug)]
 pub(super) struct Mirror {
@@ -34,9 +30,6 @@ pub(super) struct Mirror {
     /// What is passed on to others, if anything is.
     pub(super) relay: Option<Arc<Relay>>,
     pub(super) shared: Shared,
-    /// Files that were received a moment ago, in order. Those of a group are not kept: they wait
-    /// for its end, and are verified again when it has come.
-    ready: Mutex<VecDeque<VerifiedFile>>,
     /// The run that waits for the end of its group.
     planned: Mutex<Option<Run>>,
     pub(super) arrivals: Arrivals,
@@ -71,7 +64,6 @@ impl Mirror {
             cursor,
             relay,
             shared: Shared::default(),
-            ready: Mutex::default(),
             planned: Mutex::default(),
             arrivals: Arrivals::default(),
             is_swept: AtomicBool::new(false),
@@ -185,7 +177,7 @@ impl Mirror {
                 }
             }
         });
-        let stored = stored.map_err(ApplyError::Cursor)?;
+        stored.map_err(ApplyError::Cursor)?;
         pass(Failpoint::ReceiveCursor, name)?;
         match steps_over {
             false => tracing::debug!(file = text, "received"),
@@ -199,13 +191,6 @@ impl Mirror {
             self.remove_packed(name)?;
         }
         let verified_end = verified.seal().baseline_ended;
-        let is_alone = stored.base == FileNumber(0) && !before.is_in_group();
-        if is_alone && !position.is_in_group() {
-            let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-            if ready.len() < READY_FILES_MAX {
-                ready.push_back(verified);
-            }
-        }
         if let Some(relay) = &self.relay {
             relay.note_received(verified_end);
         }
@@ -261,17 +246,6 @@ impl Mirror {
             Err(source) if source.is_damage() => Err(Unfit::Damaged(chain(&source))),
             Err(source) => Err(Unfit::Failed(ApplyError::Unreadable { name, source })),
         }
-    }
-
-    /// A file that was just received, if it is still kept; those before it are dropped.
-    pub(super) fn take_ready(&self, number: FileNumber) -> Option<VerifiedFile> {
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(file) = ready.pop_front() {
-            if file.header().number == number {
-                return Some(file);
-            }
-        }
-        None
     }
 
     /// The run that was kept, if it still is one behind what is applied and received.

@@ -14,30 +14,37 @@ use super::receive::{Mirror, pass};
 use crate::coordinator::chain;
 
 impl Mirror {
-    /// Applies the run that comes next, if all of its files have been received: one file, or the
-    /// files of a group. Says whether something was done.
+    /// Applies the run that comes next, if all of its files have been received: files that can be
+    /// applied one by one, as many as are there up to a GiB; and those of a group. Says whether
+    /// something was done.
     pub(super) fn apply_next(&self, replay: &mut Replay) -> Result<bool, ApplyError> {
         // what was found at the start may not be durable, and what it covers is about to go
         let cursor = self.cursor.update(|_| {}).map_err(ApplyError::Cursor)?;
         // also what was applied before a crash and not yet removed
         self.remove_applied(&cursor)?;
         let mut run = self.planned(replay, &cursor);
-        if let Err(fault) = self.plan(replay, &mut run, &cursor) {
+        let planned = self.plan(replay, &mut run, &cursor);
+        if !run.cut_to_complete()
+            && let Err(fault) = planned
+        {
             return self.mend(&run, fault);
         }
+        // what is wrong behind it comes to light again when it has its turn
         self.shared.note_run(&run);
         if !run.is_complete() {
             self.keep_planned(run);
             return self.answer(replay);
         }
-        match self.apply_run(replay, &run) {
+        let applied = self.apply_run(replay, &run);
+        // a part of it may be applied even if not all is
+        self.shared.note_differences(replay.differences());
+        match applied {
             Ok(()) => {}
             Err(ReplayError::Stopped) => return Ok(false),
             Err(error) => return self.mend(&run, Fault::of(error, &run)),
         }
         let cursor = self.cursor.get();
         tracing::debug!(files = run.files().len(), applied = %cursor.applied, "applied");
-        self.shared.note_differences(replay.differences());
         self.shared.note_run(&replay.start_run());
         self.remove_applied(&cursor)?;
         self.note_waiting();
@@ -69,10 +76,10 @@ impl Mirror {
         Ok(())
     }
 
-    /// Adds files to the run until it is complete, or all that were received are in it. Only
+    /// Adds files to the run until it is long enough, or all that were received are in it. Only
     /// headers are read.
     fn plan(&self, replay: &Replay, run: &mut Run, cursor: &MirrorCursor) -> Result<(), Fault> {
-        while !run.is_complete() && run.next_file() <= cursor.received.file {
+        while run.may_grow() && run.next_file() <= cursor.received.file {
             let number = run.next_file();
             let added = self
                 .parse(number)
@@ -83,22 +90,12 @@ impl Mirror {
     }
 
     fn apply_run(&self, replay: &mut Replay, run: &Run) -> Result<(), ReplayError> {
-        if let [only] = run.files()
-            && let Some(file) = self.take_ready(only.file)
-            // it may have been sent again since
-            && file.position() == *only
-        {
-            replay.apply_run(&[&file])?;
-            self.shared.lock().applied_bytes += file.bytes().get();
-            return Ok(());
-        }
-        // each of several files is opened twice
-        let times = (run.files().len() as u64).min(2);
         let mut open = |number| {
             if self.received.is_stopped() {
                 return Err(ReplayError::Stopped);
             }
             let file = self.parse(number)?;
+            let times = if run.is_opened_twice(number) { 2 } else { 1 };
             self.shared.lock().applied_bytes += file.len().get() / times;
             Ok(file)
         };

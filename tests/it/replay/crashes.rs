@@ -82,8 +82,12 @@ fn after_a_power_cut_at_any_step_the_mirror_is_a_past_of_the_source() {
 #[test]
 fn after_a_power_cut_at_any_step_no_group_is_there_in_part() {
     let (mut mixtures, mut skipped) = (0, 0);
-    for seed in 0..12 {
-        let seen = cut_everywhere(&Plan::grouped(seed), seed, Broken::Nothing);
+    for seed in 0..24 {
+        let plan = match seed % 2 {
+            0 => Plan::grouped(seed),
+            _ => Plan::grouped_in_one_run(seed),
+        };
+        let seen = cut_everywhere(&plan, seed, Broken::Nothing);
         assert_eq!(seen.differences, 0, "seed {seed}: {seen:?}");
         mixtures += seen.mixtures;
         skipped += seen.skipped;
@@ -121,9 +125,10 @@ fn who_overlooks_groups_stops_inside_of_one() {
 #[test]
 fn after_an_error_at_any_step_the_same_file_can_be_applied_again() {
     for seed in 0..8 {
-        let plan = match seed % 2 {
+        let plan = match seed % 3 {
             0 => Plan::new(seed, 1),
-            _ => Plan::grouped(seed),
+            1 => Plan::grouped(seed),
+            _ => Plan::grouped_in_one_run(seed),
         };
         for step in 1.. {
             let mirror = Mirror::new(plan.series.identity(), seed ^ (step << 8));

@@ -7,6 +7,7 @@ mod differences;
 mod followers;
 mod groups;
 mod in_order;
+mod long_runs;
 mod mirror;
 mod plan;
 mod refusals;

@@ -38,6 +38,16 @@ impl Plan {
         Self::of(series, files, vec![0..1, 1..4, 4..5, 5..7])
     }
 
+    /// The same, all as one run.
+    pub(super) fn grouped_in_one_run(seed: u64) -> Self {
+        let plan = Self::grouped(seed);
+        let runs = vec![Range {
+            start: 0,
+            end: plan.files.len(),
+        }];
+        Self { runs, ..plan }
+    }
+
     /// The same, applied by one who sees no groups.
     pub(super) fn with_groups_overlooked(seed: u64) -> Self {
         let marked = Self::grouped(seed);

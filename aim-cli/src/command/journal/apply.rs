@@ -108,37 +108,48 @@ impl Run {
         let mut run = self.replay.start_run();
         let mut of_run: BTreeMap<FileNumber, &PathBuf> = BTreeMap::new();
         let mut index = 0;
-        while let Some(path) = paths.get(index) {
-            let file = files::parse(path)?;
-            match self.replay.extend_run(&mut run, &file) {
-                Ok(true) => {}
-                Ok(false) => {
+        // behind the part of the run that can be applied
+        let mut end = 0;
+        loop {
+            let path = paths.get(index).filter(|_| run.may_grow());
+            let error = match path.map(|path| self.extend(&mut run, path)) {
+                Some(Ok(number)) => {
+                    of_run.extend(number.zip(paths.get(index)));
                     index += 1;
+                    if run.is_complete() {
+                        end = index;
+                    }
                     continue;
                 }
-                Err(error) => {
-                    let (base, begin) = self
-                        .behind_gap(paths, index, &error)?
-                        .ok_or_else(|| refused(path, &error))?;
-                    self.done.files_passed_over += (of_run.len() + base - index) as u64;
-                    self.step_over(&begin)?;
-                    run = self.replay.start_run();
-                    of_run.clear();
-                    index = base;
-                    continue;
-                }
-            }
-            of_run.insert(file.header().number, path);
-            if run.is_complete() {
+                Some(Err(error)) => Some(error),
+                None => None,
+            };
+            // whatever comes behind it
+            if run.cut_to_complete() {
                 self.apply_run(&run, &of_run, bar)?;
-                run = self.replay.start_run();
-                of_run.clear();
+                index = end;
+            } else {
+                let (Some(path), Some(error)) = (path, error) else {
+                    break;
+                };
+                let (base, begin) = self.behind_gap(paths, index, path, error)?;
+                self.done.files_passed_over += (of_run.len() + base - index) as u64;
+                self.step_over(&begin)?;
+                index = base;
             }
-            index += 1;
+            run = self.replay.start_run();
+            of_run.clear();
         }
         self.done.open_group_lsn = run.waits_in_group().map(Lsn::get);
         self.done.files_left_out = run.files().len() as u64;
         Ok(())
+    }
+
+    /// Adds a file to the run; gives its number if it belongs there.
+    fn extend(&self, run: &mut replay::Run, path: &Path) -> Result<Option<FileNumber>, Unfit> {
+        let file = files::parse(path).map_err(Unfit::Unreadable)?;
+        let is_next = self.replay.extend_run(run, &file).map_err(Unfit::Other)?;
+        Ok(is_next.then_some(file.header().number))
     }
 
     fn apply_run(
@@ -147,12 +158,12 @@ impl Run {
         of_run: &BTreeMap<FileNumber, &PathBuf>,
         bar: &ProgressBar,
     ) -> Outcome<()> {
-        // several files are opened twice
-        let times = match self.done.dry_run || of_run.len() == 1 {
-            true => 1,
-            false => 2,
-        };
+        let is_dry = self.done.dry_run;
         let mut open = |number| {
+            let times = match !is_dry && run.is_opened_twice(number) {
+                true => 2,
+                false => 1,
+            };
             let file = open(number, of_run[&number])?;
             bar.inc(size(of_run[&number]) / times);
             Ok(file)
@@ -175,8 +186,13 @@ impl Run {
         &self,
         paths: &[PathBuf],
         index: usize,
-        error: &ReplayError,
-    ) -> Outcome<Option<(usize, ParsedFile)>> {
+        path: &Path,
+        error: Unfit,
+    ) -> Outcome<(usize, ParsedFile)> {
+        let error = match error {
+            Unfit::Unreadable(failure) => return Err(failure),
+            Unfit::Other(error) => error,
+        };
         let is_gap = matches!(
             error,
             ReplayError::Link {
@@ -184,10 +200,11 @@ impl Run {
                 ..
             }
         );
-        match is_gap {
-            true => next_baseline(paths, index),
-            false => Ok(None),
-        }
+        let next = match is_gap {
+            true => next_baseline(paths, index)?,
+            false => None,
+        };
+        next.ok_or_else(|| refused(path, &error))
     }
 
     /// Goes on with a file that begins with a baseline, and that files are missing before.
@@ -218,6 +235,12 @@ impl Run {
         let noted = noted.map(drop).map_err(ReplayError::Cursor);
         noted.map_err(|error| refused(&self.scratch.0, &error))
     }
+}
+
+/// Why a file is not added to a run.
+enum Unfit {
+    Unreadable(Failure),
+    Other(ReplayError),
 }
 
 /// The place just before the first file, if the series begins there or the operator says that the
