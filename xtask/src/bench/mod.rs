@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast it is, beside what else does the job. No test: nothing fails for
 //! being slow. Only instructions are counted in a test run, by a small copy of `bench capture`.
 
+mod apply;
 mod capture;
 mod comparison;
 mod disks;
@@ -26,6 +27,8 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Applies sealed files to a file and to a disk, beside fio and replay-log
+    Apply(apply::Options),
     /// Counts the instructions of reads and writes through aim, a plain ublk device, and others
     Capture(capture::Options),
     /// Measures by time, on disks, the same jobs also through DRBD
@@ -37,6 +40,7 @@ enum What {
 /// Measures it.
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     match &options.what {
+        What::Apply(options) => apply::run(options),
         What::Capture(options) => capture::run(options),
         What::Disks(options) => disks::run(options),
         What::Ship(options) => ship::run(options),

@@ -88,7 +88,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
 }
 
 /// `64MiB` and the like.
-fn size(text: &str) -> std::result::Result<u64, String> {
+pub(super) fn size(text: &str) -> std::result::Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let number: u64 = digits.parse().map_err(|_| "a number is missing")?;
     let shift = match &text[digits.len()..] {
