@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{AIM, LOOP, guest, on_ram_disks, plain_loop, subject};
 use crate::bench::comparison::Comparison;
 use crate::bench::guest::{Programs, samples};
-use crate::bench::jobs::ROWS;
+use crate::bench::jobs::{ROWS, Row};
 use crate::cargo;
 use crate::outcome::{Outcome, Result};
 use crate::progress::{complain, detail};
@@ -66,19 +66,25 @@ fn file() -> PathBuf {
     cargo::workspace().join("tests/bench/capture.json")
 }
 
+/// What is measured. Who waits for whom when a write is synced differs from run to run, by a tenth of
+/// the instructions, so that row is left to the full measurement.
+fn rows() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter()
+        .filter(|row| row.is_small_write && !row.like_log_writes)
+}
+
 fn measure(image: &KernelImage, programs: &Programs) -> Result<Ratios> {
     let disks = RamDisks {
         disk_mib: 64,
         journal_mib: 256,
     };
-    let rows = ROWS.iter().filter(|row| row.is_small_write);
     let plan = Plan {
         queues: 1,
         subjects: vec![
             subject(LOOP, plain_loop(false, "")),
             subject(AIM, Kind::Aim { lines: Vec::new() }),
         ],
-        jobs: rows.map(|row| row.small(disks.disk_mib)).collect(),
+        jobs: rows().map(|row| row.small(disks.disk_mib)).collect(),
         ..on_ram_disks(programs, disks)
     };
     let found = samples(guest(image, programs, &plan, PROCESSORS, TIMEOUT)?)?;
@@ -133,9 +139,8 @@ mod tests {
     #[test]
     fn what_is_committed_is_about_the_jobs_that_are_measured() {
         let committed: Ratios = serde_json::from_str(&fs::read_to_string(file()).unwrap()).unwrap();
-        let jobs = ROWS.iter().filter(|row| row.is_small_write);
         assert!(
-            committed.0.keys().eq(jobs.map(|row| row.name)),
+            committed.0.keys().eq(rows().map(|row| row.name)),
             "{committed:?}"
         );
     }
