@@ -42,7 +42,7 @@ impl Arguments {
             request_bytes: 128 << 10,
         };
         while let Some(word) = words.next() {
-            let mut value = || words.next().ok_or(format!("{word} needs a value"));
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             match word.as_str() {
                 "copy" => arguments.zero_copy = false,
                 "zero-copy" => arguments.zero_copy = true,
