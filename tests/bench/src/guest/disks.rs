@@ -22,7 +22,7 @@ pub(crate) fn prepare(plan: &Plan) -> Result<()> {
         Some((disk, mib)) => {
             fill(disk, None)?;
             let disk = disk.display();
-            let parts = format!("printf 'label: gpt\\nsize={mib}MiB\\n\\n'");
+            let parts = format!("printf 'label: gpt\\nsize={mib}MiB\\nsize=+\\n'");
             // where no udev runs, the kernel makes the nodes by itself
             shell(&format!("{parts} | sfdisk --quiet {disk}")).map(drop)
         }
