@@ -11,6 +11,7 @@
 //!
 //! The library has no runtime and no network: it can be embedded without any daemon.
 
+mod alignment;
 pub mod capture;
 pub mod clock;
 pub mod cursor;

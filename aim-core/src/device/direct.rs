@@ -8,11 +8,12 @@ use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 
-use rustix::fs::{AtFlags, OFlags, StatxFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::depth::{Request, unnamed, write_all};
 use super::ring::Ring;
+use crate::alignment::Alignment;
 
 /// What is shorter goes through the page cache.
 const LONG_BYTES: usize = 64 << 10;
@@ -59,10 +60,7 @@ pub(super) enum Way {
 #[derive(Debug)]
 pub(super) struct DirectFile {
     ring: Ring,
-    /// Offsets and lengths are multiples of this,
-    offset_align: u64,
-    /// and addresses of this.
-    memory_align: usize,
+    alignment: Alignment,
 }
 
 impl Direct {
@@ -82,11 +80,9 @@ impl Direct {
             return false;
         };
         chunk.is_long()
-            && chunk.offset.is_multiple_of(direct.offset_align)
-            && chunk.slices.iter().all(|slice| {
-                slice.as_ptr().addr().is_multiple_of(direct.memory_align)
-                    && (slice.len() as u64).is_multiple_of(direct.offset_align)
-            })
+            && direct
+                .alignment
+                .takes(chunk.slices.iter().copied(), chunk.offset)
     }
 
     /// Writes what it [takes](Self::takes). None is under way any more when this returns.
@@ -114,16 +110,7 @@ impl Direct {
 
 impl DirectFile {
     fn open(file: &File, block_size: u32) -> io::Result<Self> {
-        let known = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN)?;
-        let is_known = StatxFlags::from_bits_retain(known.stx_mask).contains(StatxFlags::DIOALIGN);
-        let (offset_align, memory_align) = match is_known {
-            true => (known.stx_dio_offset_align, known.stx_dio_mem_align),
-            // as much as any asks for
-            false => (4096, 4096),
-        };
-        if offset_align == 0 || memory_align == 0 {
-            return Err(Errno::OPNOTSUPP.into());
-        }
+        let alignment = Alignment::of(file).ok_or(Errno::OPNOTSUPP)?;
         // the very file that is open, whatever its name stands for now
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let direct = OpenOptions::new()
@@ -132,8 +119,7 @@ impl DirectFile {
             .open(path)?;
         Ok(Self {
             ring: Ring::new(direct)?,
-            offset_align: offset_align.max(block_size).into(),
-            memory_align: memory_align as usize,
+            alignment: alignment.in_blocks(block_size),
         })
     }
 }
