@@ -38,7 +38,7 @@ const SIZES: [(usize, f64); 2] = [(4 << 10, 0.7), (128 << 10, 0.85)];
 const VOLUME_BYTES: u64 = 64 << 20;
 /// Requests that a front end could have in flight.
 const LANDINGS: usize = 128;
-const REQUEST_BYTES_MAX: usize = 512 << 10;
+const REQUEST_BYTES_MAX: usize = 128 << 10;
 
 /// A way to bring the payloads somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
