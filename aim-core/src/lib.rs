@@ -30,4 +30,5 @@ pub mod signature;
 pub mod spool;
 pub mod state_file;
 pub mod units;
+mod vectored;
 mod xxh3;

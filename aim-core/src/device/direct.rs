@@ -14,15 +14,13 @@ use rustix::io::Errno;
 use super::depth::{Request, unnamed, write_all};
 use super::ring::Ring;
 use crate::alignment::Alignment;
+use crate::vectored::SLICES_MAX;
 
 /// What is shorter goes through the page cache.
 const LONG_BYTES: usize = 64 << 10;
 
 /// Longest request.
 const REQUEST_BYTES: usize = 1 << 20;
-
-/// Most slices in one request (`IOV_MAX` of Linux).
-const SLICES_MAX: usize = 1024;
 
 /// Bytes for one place of a disk, that lie in several places of memory.
 #[derive(Clone, Debug)]

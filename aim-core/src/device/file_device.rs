@@ -14,12 +14,10 @@ use super::direct::{Chunk, Direct, Way};
 use super::{BlockDevice, WriteRun, check_range, fingerprint, zeroing};
 use crate::identity::Fingerprint;
 use crate::units::{ByteLen, ByteOffset};
+use crate::vectored::write_all_at;
 
 /// Block size that a plain file is said to have.
 const FILE_BLOCK_BYTES: u32 = 512;
-
-/// Most slices that one vectored write takes (`IOV_MAX` of Linux).
-const SLICES_MAX: usize = 1024;
 
 /// A block device, or a plain file used as one.
 ///
@@ -165,31 +163,13 @@ impl FileDevice {
 
     /// Writes through the page cache.
     fn write_cached(&self, chunk: &Chunk<'_>) -> io::Result<()> {
-        let mut offset = chunk.offset;
         if let [only] = chunk.slices[..] {
-            let written = self.file.write_all_at(only, offset);
-            return written.map_err(|error| named(offset, error));
+            let written = self.file.write_all_at(only, chunk.offset);
+            return written.map_err(|error| named(chunk.offset, error));
         }
-        let mut slices: Vec<_> = chunk
-            .slices
-            .iter()
-            .map(|slice| IoSlice::new(slice))
-            .collect();
-        let mut rest = slices.as_mut_slice();
-        IoSlice::advance_slices(&mut rest, 0);
-        while !rest.is_empty() {
-            let now = &rest[..rest.len().min(SLICES_MAX)];
-            match rustix::io::pwritev(&self.file, now, offset) {
-                Ok(0) => return Err(named(offset, io::ErrorKind::WriteZero.into())),
-                Ok(written) => {
-                    offset += written as u64;
-                    IoSlice::advance_slices(&mut rest, written);
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(named(offset, error.into())),
-            }
-        }
-        Ok(())
+        let slices = chunk.slices.iter().map(|slice| IoSlice::new(slice));
+        let slices: Vec<_> = slices.collect();
+        write_all_at(&self.file, &slices, chunk.offset).map_err(|(at, error)| named(at, error))
     }
 
     /// Writes what is long past the page cache where that can be done; gives what is left. Nothing is

@@ -11,9 +11,7 @@ use rustix::io::Errno;
 
 use super::direct::DirectFile;
 use super::{DirFile, Directory};
-
-/// Most slices that one vectored write takes (`IOV_MAX` of Linux).
-const SLICES_MAX: usize = 1024;
+use crate::vectored::write_all_at;
 
 /// A folder of the operating system's file system.
 #[derive(Debug)]
@@ -139,29 +137,15 @@ impl DirFile for HostFile {
         self.file.read_exact_at(buffer, offset)
     }
 
-    fn write_all_at(&self, slices: &[IoSlice<'_>], mut offset: u64) -> io::Result<()> {
-        let mut owned = slices.to_vec();
-        let mut rest = owned.as_mut_slice();
-        IoSlice::advance_slices(&mut rest, 0);
-        let mut may_be_direct = true;
-        while !rest.is_empty() {
-            let batch = &rest[..rest.len().min(SLICES_MAX)];
-            let takes = |it: &&DirectFile| may_be_direct && it.takes(batch, offset);
-            let direct = self.direct.as_ref().filter(takes);
-            let file = direct.map_or(&self.file, DirectFile::file);
-            match rustix::io::pwritev(file, batch, offset) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                // it wants more than it says
-                Err(Errno::INVAL) if direct.is_some() => may_be_direct = false,
-                Ok(written) => {
-                    offset += written as u64;
-                    IoSlice::advance_slices(&mut rest, written);
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+    fn write_all_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        if let Some(direct) = self.direct.as_ref().filter(|it| it.takes(slices, offset)) {
+            match write_all_at(direct.file(), slices, offset) {
+                // it wants more than it says: all of it once more, in the other way
+                Err((_, error)) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {}
+                done => return done.map_err(|(_, error)| error),
             }
         }
-        Ok(())
+        write_all_at(&self.file, slices, offset).map_err(|(_, error)| error)
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {

@@ -270,9 +270,8 @@ impl OpenFile {
         if self.poisoned || !is_often || self.written_place >= end + OFTEN_BYTES {
             return Ok(());
         }
-        let from = self.written_place.max(end);
         let page = PAGE_BYTES as u64;
-        let from = from.next_multiple_of(page);
+        let from = self.written_place.max(end).next_multiple_of(page);
         let to = (from + AHEAD_BYTES).min(self.target_size).min(self.len) / page * page;
         if from >= to {
             return Ok(());
