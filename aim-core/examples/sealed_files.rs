@@ -7,6 +7,8 @@
 //!
 //! `BYTES` are those of the payloads in all. The same arguments give the same records.
 
+mod xorshift;
+
 use std::error::Error;
 use std::path::Path;
 
@@ -17,6 +19,8 @@ use aim_core::identity::VolumeIdentity;
 use aim_core::journal::{OpenFile, OpenSpec, Record};
 use aim_core::spool::SourceSpool;
 use aim_core::units::{ByteLen, ByteOffset, Lsn, Timestamp};
+
+use crate::xorshift::Rng;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -182,20 +186,4 @@ fn word(rng: &mut Rng) -> String {
     (0..syllables)
         .map(|_| SYLLABLES[rng.below(16) as usize])
         .collect()
-}
-
-/// Xorshift.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        (self.next() >> 16) % end
-    }
 }

@@ -9,6 +9,8 @@
 //! likely as any other whether it was written before or not; `sequential` go once over it after the
 //! other. `IOLOG` becomes a file for `fio --read_iolog`. The same arguments give the same writes.
 
+mod xorshift;
+
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -21,6 +23,8 @@ use aim_core::identity::VolumeIdentity;
 use aim_core::journal::{OpenFile, OpenSpec, Record};
 use aim_core::spool::SourceSpool;
 use aim_core::units::{ByteLen, ByteOffset, Timestamp};
+
+use crate::xorshift::Rng;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -129,21 +133,9 @@ impl Load {
     fn place(&self, count: u64, rng: &mut Rng) -> u64 {
         let places = self.volume_bytes / self.write_bytes;
         let index = match self.is_random {
-            true => (rng.next() >> 16) % places,
+            true => rng.below(places),
             false => count % places,
         };
         index * self.write_bytes
-    }
-}
-
-/// Xorshift.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
     }
 }
