@@ -10,6 +10,7 @@ mod guest;
 mod jobs;
 mod machine;
 mod ship;
+mod size;
 
 pub(crate) use self::capture::smoke as capture_smoke;
 pub(crate) use self::guest::Programs;

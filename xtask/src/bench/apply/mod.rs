@@ -24,6 +24,7 @@ use clap::Args;
 use self::report::Report;
 use self::site::Site;
 use self::turn::{Load, Tool};
+use super::size::size;
 use crate::outcome::{Outcome, Result};
 use crate::progress::{detail, step};
 use crate::setup;
@@ -32,7 +33,7 @@ use crate::setup;
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Bytes that are written in each turn, and of the file they are written to: 1GiB, 64MiB
-    #[arg(long, default_value = "1GiB", value_parser = super::ship::size)]
+    #[arg(long, default_value = "1GiB", value_parser = size)]
     bytes: u64,
     /// Rounds in which everybody has a turn
     #[arg(long, default_value_t = 5)]
@@ -132,6 +133,6 @@ impl Options {
 fn guest_size(text: &str) -> std::result::Result<u64, String> {
     match text {
         "0" => Ok(0),
-        text => super::ship::size(text),
+        text => size(text),
     }
 }

@@ -1,7 +1,6 @@
 //! Tables, goals, and the one figure.
 
 use std::fmt;
-use std::fs;
 use std::process::Command;
 
 use serde::Serialize;
@@ -9,6 +8,7 @@ use serde::Serialize;
 use super::site::Verified;
 use super::turn::{Load, Tool, Turn, said_by};
 use crate::bench::figure::Figure;
+use crate::bench::machine::Machine;
 use crate::outcome::Result;
 
 /// What is aimed at: aim's speed to that of fio.
@@ -17,10 +17,7 @@ const GOAL: f64 = 1.0;
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    date: String,
-    kernel: String,
-    processor: String,
-    processors: usize,
+    machine: Machine,
     fio: String,
     rounds: usize,
     loads: Vec<Table>,
@@ -59,20 +56,10 @@ struct Row {
 
 impl Report {
     pub(super) fn new(rounds: usize) -> Result<Self> {
-        let first = |command: &str, words: &[&str]| -> Result<String> {
-            Ok(said_by(Command::new(command).args(words))?
-                .trim()
-                .to_owned())
-        };
-        let facts = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = facts.lines().find(|line| line.starts_with("model name"));
-        let model = model.and_then(|line| line.split_once(": "));
+        let fio = said_by(Command::new("fio").arg("--version"))?;
         Ok(Self {
-            date: first("date", &["-u", "+%Y-%m-%d"])?,
-            kernel: first("uname", &["-r"])?,
-            processor: model.map_or("?", |(_, name)| name).to_owned(),
-            processors: std::thread::available_parallelism()?.get(),
-            fio: first("fio", &["--version"])?,
+            machine: Machine::here(None),
+            fio: fio.trim().to_owned(),
             rounds,
             loads: Vec::new(),
             guest_left_out: None,
@@ -193,8 +180,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{}; {} processors, {}; Linux {}; {}; {} rounds: median [least-most], ratios within a round\n",
-            self.date, self.processors, self.processor, self.kernel, self.fio, self.rounds
+            "{}; {}; {} rounds: median [least-most], ratios within a round\n",
+            self.machine, self.fio, self.rounds
         )?;
         for table in &self.loads {
             write!(f, "{table}")?;
