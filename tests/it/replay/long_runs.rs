@@ -1,7 +1,7 @@
 //! Runs of files that could be applied one by one: what is behind a file that is wrong, or a stop, does
 //! not hold up what is before it.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 
 use aim_core::journal::ReadError;
 use aim_core::replay::{Replay, ReplayError, Run};
@@ -151,4 +151,29 @@ fn where_a_run_can_be_applied_it_can_be_cut() {
     let twice = |number| run.is_opened_twice(FileNumber(number));
     let twice: Vec<bool> = (1..=8).map(twice).collect();
     assert_eq!(twice, [false, true, true, true, false, true, true, false]);
+}
+
+#[test]
+fn where_a_file_is_applied_in_part_the_run_is_not_cut_before_it() {
+    let plan = Plan::new(15, 4);
+    let mut in_part = 0;
+    for step in 1.. {
+        let mirror = Mirror::new(plan.series.identity(), 15);
+        let mut replay = mirror.start().unwrap();
+        let run = whole_run(&replay, &plan);
+        mirror.power.fail_at(step, io::ErrorKind::Other);
+        if replay
+            .apply_files(&run, &mut |number| Ok(plan.open(number)))
+            .is_ok()
+        {
+            break;
+        }
+        let cursor = mirror.cursor();
+        let is_as_applied = plan.is_as_applied(&cursor, &mirror.content());
+        assert!(is_as_applied || !cursor.is_settled(), "step {step}");
+        in_part += u64::from(!is_as_applied);
+        plan.apply(&mut replay).unwrap();
+        assert!(mirror.content() == plan.last().devices, "step {step}");
+    }
+    assert!(in_part > 0, "this test proves nothing");
 }
