@@ -188,3 +188,37 @@ fn an_empty_file_is_removed_and_an_impossible_one_not_made() {
     let made = OpenFile::create(&*dir, &sample::spec(gap));
     assert!(matches!(made, Err(WriteError::Spec { .. })));
 }
+
+#[test]
+fn zeroes_are_ahead_of_the_data_only_where_syncs_come_often() {
+    let power = aim_tests::Power::steady();
+    let dir = aim_tests::MemFileSystem::new(power.clone()).folder("/open");
+    let mut file = OpenFile::create(&*dir, &sample::spec(Position::START)).unwrap();
+    let mut writes_of = |sectors: usize| {
+        let owned = [Owned::write(0, sample::bytes(7, 512 * sectors))];
+        let lsn = file.last_lsn().get() + 1;
+        file.append(&sample::numbered(lsn, &owned)).unwrap();
+        file.sync().unwrap();
+        let before = power.steps();
+        file.write_ahead().unwrap();
+        power.steps() - before
+    };
+    // once for many of them
+    assert_eq!([(); 20].map(|()| writes_of(1)).iter().sum::<u64>(), 1);
+    assert_eq!(writes_of(400), 0, "200 KiB at once");
+    assert_eq!(writes_of(1), 1);
+    // what follows goes where the zeroes were
+    let expected = sample::bytes(7, 512);
+    let sealed = file.seal(Timestamp(T0)).unwrap();
+    let sealed = sealed
+        .publish(&*dir, &*dir)
+        .map(|()| sealed.name.sealed())
+        .unwrap();
+    let file = VerifiedFile::open(dir.open(&sealed, false).unwrap()).unwrap();
+    for iocb in file.records() {
+        let mut payload = vec![0; iocb.stored_size() as usize];
+        file.read_payload(iocb, &mut payload).unwrap();
+        assert_eq!(payload[..512], expected);
+    }
+    assert_eq!(file.records().len(), 22);
+}
