@@ -1,6 +1,8 @@
 //! What a run is made of: sizes, and how often each event comes.
 
-use aim_core::capture::{OnFull, Worker};
+use std::time::Duration;
+
+use aim_core::capture::{HotPolicy, OnFull, Worker};
 use aim_core::identity::{DeviceIdentity, VolumeIdentity};
 use aim_core::units::{ByteLen, DeviceId, Epoch, VolumeId};
 use aim_tests::Rng;
@@ -124,12 +126,17 @@ impl Plan {
 
 fn setup(rng: &mut Rng) -> Setup {
     let file_bytes = (16 << 10) << rng.below(3);
+    let extent_bytes = 2048 << rng.below(4);
     Setup {
         slots: 2 + rng.below(5) as usize,
         records: 16 << rng.below(3),
         request_bytes_max: (4 + rng.below(12) as usize) * sector::BYTES,
         file_bytes,
-        extent_bytes: 2048 << rng.below(4),
+        extent_bytes,
+        hot: HotPolicy {
+            age: Duration::from_millis(100 << rng.below(10)),
+            bytes: ByteLen(extent_bytes << rng.below(10)),
+        },
         state_apart: rng.chance(2),
         room: rng.chance(3).then(|| file_bytes * (4 + rng.below(8))),
         on_full: match rng.chance(6) {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aim_core::capture::{
-    Capture, CaptureConfig, CaptureStatus, ExtentMap, Initial, JournalPolicy, OnFull, SealPolicy,
-    StagingConfig, Worker, Workers,
+    Capture, CaptureConfig, CaptureStatus, ExtentMap, HotPolicy, Initial, JournalPolicy, OnFull,
+    SealPolicy, StagingConfig, Worker, Workers,
 };
 use aim_core::clock::Clock;
 use aim_core::cursor::Standing;
@@ -76,6 +76,7 @@ pub(crate) struct Setup {
     pub(crate) request_bytes_max: usize,
     pub(crate) file_bytes: u64,
     pub(crate) extent_bytes: u64,
+    pub(crate) hot: HotPolicy,
     /// Whether the extent map has a file system of its own.
     pub(crate) state_apart: bool,
     /// Whether a resync asks the mirror what it holds.
@@ -137,6 +138,7 @@ impl Source {
                     bytes: setup.room.map(ByteLen),
                     on_full: setup.on_full,
                 },
+                hot: setup.hot,
                 compare: setup.compares,
                 ..CaptureConfig::new(staging)
             },

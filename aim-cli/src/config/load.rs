@@ -88,7 +88,10 @@ known_hosts = "/etc/aim/known_hosts"
             (volume.threads_per_queue, volume.read_path),
             (1, ReadPath::Copy)
         );
-        assert_eq!(volume.seal_bytes, 16 << 20);
+        assert_eq!(
+            (volume.seal_bytes, volume.max_hot_bytes),
+            (16 << 20, 4 << 30)
+        );
         assert_eq!(volume.state, Path::new("/var/lib/aim/state/data"));
         assert_eq!(volume.on_journal_full, OnJournalFull::Track);
         assert_eq!((volume.journal_bytes, volume.verify_every), (None, None));
@@ -100,7 +103,7 @@ known_hosts = "/etc/aim/known_hosts"
         let path = temp.path().join("aim.toml");
         let more = "on_journal_full = \"block\"\njournal_bytes = \"1GiB\"\n\
             resync_rate = \"20MiB\"\nverify_rate = \"1MiB\"\nverify_every = \"7d\"\n\
-            threads_per_queue = 2\nread_path = \"zero-copy\"\n";
+            threads_per_queue = 2\nread_path = \"zero-copy\"\nmax_hot_bytes = \"1GiB\"\n";
         let text = format!("state_dir = \"/var/lib/state\"\n{GOOD}{more}");
         std::fs::write(&path, text).unwrap();
         let config = load(&path).unwrap();
@@ -112,6 +115,7 @@ known_hosts = "/etc/aim/known_hosts"
             (volume.threads_per_queue, volume.read_path),
             (2, ReadPath::ZeroCopy)
         );
+        assert_eq!(volume.max_hot_bytes, 1 << 30);
         let rates = (volume.resync_rate, volume.verify_rate);
         assert_eq!(rates, (Some(20 << 20), Some(1 << 20)));
         let week = std::time::Duration::from_secs(7 * 86_400);
@@ -263,6 +267,7 @@ known_hosts = "/etc/aim/known_hosts"
                 "bandwidth = [{ form = \"08:00\", rate = \"1MB\" }]",
                 "unknown field `form`",
             ),
+            ("max_hot_bytes = \"1MiB\"", "`max_hot_bytes` is 1 MiB"),
             ("staging_bytes = \"1KiB\"", "`staging_bytes` is 1 KiB"),
         ] {
             let shown = problems(&format!("{GOOD}{line}\n"));

@@ -51,6 +51,7 @@ pub(super) struct RawVolume {
     pub(super) request_bytes: Option<Size>,
     pub(super) on_journal_full: Option<OnJournalFull>,
     pub(super) journal_bytes: Option<Size>,
+    pub(super) max_hot_bytes: Option<Size>,
     pub(super) resync_rate: Option<Size>,
     pub(super) verify_rate: Option<Size>,
     pub(super) verify_every: Option<Span>,

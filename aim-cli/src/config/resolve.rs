@@ -21,6 +21,7 @@ const QUEUES: RangeInclusive<u16> = 1..=32;
 const THREADS: RangeInclusive<u16> = 1..=64;
 const DEPTH: RangeInclusive<u16> = 1..=1024;
 const SEAL_BYTES: RangeInclusive<u64> = (1 << 20)..=(512 << 20);
+const HOT_BYTES: RangeInclusive<u64> = (64 << 20)..=(1 << 40);
 const STAGING_BYTES: RangeInclusive<u64> = (4 << 20)..=(16 << 30);
 const REQUEST_BYTES: RangeInclusive<u64> = (4 << 10)..=(32 << 20);
 /// Requests are made of whole pages.
@@ -102,12 +103,14 @@ impl Check<'_> {
         };
         let seal_bytes = size("seal_bytes", raw.seal_bytes, 16 << 20, SEAL_BYTES);
         let staging_bytes = size("staging_bytes", raw.staging_bytes, 32 << 20, STAGING_BYTES);
+        let max_hot_bytes = size("max_hot_bytes", raw.max_hot_bytes, 4 << 30, HOT_BYTES);
         let rate = |check: &mut Self, key: &str, given: Option<Size>| {
             given.map(|rate| check.in_range(key, rate, RATE))
         };
         VolumeConfig {
             seal_bytes,
             staging_bytes,
+            max_hot_bytes,
             seal_after: self.bounded("seal_after", seal_after, SEAL_AFTER).0,
             on_journal_full: raw.on_journal_full.unwrap_or_default(),
             journal_bytes: self.journal_bytes(raw.journal_bytes, seal_bytes),

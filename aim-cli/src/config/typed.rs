@@ -66,6 +66,8 @@ pub(crate) struct VolumeConfig {
     pub(crate) on_journal_full: OnJournalFull,
     /// Bytes that journal files may take; `None`: what the file system has.
     pub(crate) journal_bytes: Option<u64>,
+    /// Bytes of the disk that stay noted as written to.
+    pub(crate) max_hot_bytes: u64,
     /// Bytes a second at which the disk is read to be copied; `None`: as fast as it goes.
     pub(crate) resync_rate: Option<u64>,
     /// Bytes a second at which the disk is read to be verified; `None`: as fast as it goes.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aim_core::capture::{
-    Capture, CaptureConfig, JournalPolicy, OnFull, Rates, SealPolicy, StagingConfig,
+    Capture, CaptureConfig, HotPolicy, JournalPolicy, OnFull, Rates, SealPolicy, StagingConfig,
 };
 use aim_core::clock::SystemClock;
 use aim_core::fs::HostDirectory;
@@ -123,6 +123,10 @@ pub(super) fn capture(
                 OnJournalFull::Track => OnFull::Track,
                 OnJournalFull::Block => OnFull::Block,
             },
+        },
+        hot: HotPolicy {
+            bytes: ByteLen(config.max_hot_bytes),
+            ..HotPolicy::default()
         },
         rates: Rates {
             resync: config.resync_rate.map(ByteLen),

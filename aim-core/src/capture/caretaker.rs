@@ -5,25 +5,25 @@
 //! needed extents ── group begin ── copy, copy, ... ── group end      (copy.rs)
 //! verification   ── digest, digest, ...                              (verify.rs)
 //! baselines      ── begin ── copy, copy, ... ── end                  (baseline.rs)
-//! hot extents    ── disks synced ── journal synced ── cool
+//! hot extents    ── disks synced ── journal synced ── cool           (cooling.rs)
 //! ```
 //!
 //! What it puts into the series gets its place as live writes do. It never holds more than one
 //! range, and that only while it reads it.
 
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use super::baseline::Baseline;
 use super::compare::Batch;
+use super::cooling::Cooling;
 use super::copy::Copy;
 use super::gate::{Group, Inserted, Mode, State};
 use super::record::{Captured, Stage};
 use super::shared::Shared;
 use super::verify::Verify;
 use super::{CaptureConfig, Rates, status};
-use crate::failpoint::{Failpoint, reach};
 use crate::format::Kind;
 use crate::intercept::Landing;
 use crate::request::Request;
@@ -31,12 +31,6 @@ use crate::units::{ByteLen, ByteOffset, Lsn, Timestamp};
 
 /// How long it rests where nobody calls it.
 const REST: Duration = Duration::from_millis(500);
-/// How long extents stay hot before disk and journal are synced for their sake.
-const COOL_AFTER: Duration = Duration::from_secs(5);
-/// Hot extents at which less is waited, since a power cut would cost much copying.
-const HOT_MAX: usize = 512;
-/// ... but so much: each costs the disk a flush.
-const COOL_SOONEST: Duration = Duration::from_millis(500);
 /// How long to wait before extents that can't be read are tried again.
 const RETRY_UNREADABLE: Duration = Duration::from_secs(300);
 
@@ -62,8 +56,7 @@ pub(super) struct Caretaker {
     pub(super) copy_from: usize,
     /// Nothing is copied before this time: the disk is to be read no faster.
     pub(super) not_before: Timestamp,
-    checkpoint: Option<Checkpoint>,
-    last_checkpoint: Timestamp,
+    pub(super) cooling: Cooling,
     retry_unreadable_at: Timestamp,
 }
 
@@ -72,13 +65,6 @@ pub(super) struct Caretaker {
 pub(super) enum Claimant {
     Baseline,
     Verify,
-}
-
-/// Disks are synced; the journal has to follow.
-#[derive(Clone, Copy, Debug)]
-struct Checkpoint {
-    generation: u32,
-    lsn: Lsn,
 }
 
 impl Caretaker {
@@ -98,8 +84,7 @@ impl Caretaker {
             claimed: None,
             copy_from: 0,
             not_before: Timestamp(0),
-            checkpoint: None,
-            last_checkpoint: now,
+            cooling: Cooling::new(config.hot, now),
             retry_unreadable_at: now,
             shared,
         }
@@ -153,7 +138,7 @@ impl Caretaker {
 
     /// Nothing is captured: whatever was begun is of no use.
     fn let_go(&mut self) -> bool {
-        self.checkpoint = None;
+        self.cooling.give_up();
         let had_something = self.copy.is_some() || self.batch.is_some() || self.claimed.is_some();
         if had_something {
             self.abandon_copy(false);
@@ -269,49 +254,6 @@ impl Caretaker {
             );
         }
         synced.is_ok()
-    }
-
-    /// Takes hot extents back, once what was written to them is durable on both sides.
-    fn cool(&mut self) -> bool {
-        if let Some(Checkpoint { generation, lsn }) = self.checkpoint {
-            return match self.shared.durability.poll(lsn, &self.waker) {
-                Poll::Ready(()) => {
-                    self.shared.gate.lock().extents.cool(generation);
-                    self.checkpoint = None;
-                    self.last_checkpoint = self.shared.now();
-                    self.shared.keeper_bell.ring();
-                    true
-                }
-                Poll::Pending => {
-                    self.shared.signal.ready(true);
-                    false
-                }
-            };
-        }
-        let since = self
-            .shared
-            .now()
-            .get()
-            .saturating_sub(self.last_checkpoint.get());
-        let hot = self.shared.gate.lock().extents.hot();
-        let wait = if hot < HOT_MAX {
-            COOL_AFTER
-        } else {
-            COOL_SOONEST
-        };
-        if hot == 0 || u128::from(since) < wait.as_nanos() {
-            return false;
-        }
-        let (generation, lsn) = {
-            let mut state = self.shared.gate.lock();
-            (state.extents.next_generation(), state.last())
-        };
-        match self.sync_disks() && reach(Failpoint::CheckpointDisks).is_ok() {
-            true => self.checkpoint = Some(Checkpoint { generation, lsn }),
-            // what it may have dropped is copied after a power cut only while it stays hot
-            false => self.last_checkpoint = self.shared.now(),
-        }
-        true
     }
 
     fn retry_unreadable(&mut self) {

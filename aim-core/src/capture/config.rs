@@ -43,6 +43,26 @@ pub enum OnFull {
     Block,
 }
 
+/// How long extents that were written to count as hot: where writes go on without waiting for the
+/// extent map, and what has to be compared after a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HotPolicy {
+    /// Time after the last write to an extent for which it stays hot.
+    pub age: Duration,
+    /// Where more than this is hot, in whole extents, whatever was not written to for a moment cools.
+    pub bytes: ByteLen,
+}
+
+impl Default for HotPolicy {
+    /// One minute, or 4 GiB.
+    fn default() -> Self {
+        Self {
+            age: Duration::from_secs(60),
+            bytes: ByteLen(4 << 30),
+        }
+    }
+}
+
 /// How fast the workers read the disk, in bytes a second; `None`: as fast as it goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
@@ -61,6 +81,8 @@ pub struct CaptureConfig {
     pub seal: SealPolicy,
     /// Room for journal files.
     pub journal: JournalPolicy,
+    /// Which parts of the disk stay hot.
+    pub hot: HotPolicy,
     /// How fast the disk is read besides.
     pub rates: Rates,
     /// Whether a resync first asks what the mirror holds, and copies only what differs. Not where
@@ -77,6 +99,7 @@ impl CaptureConfig {
             staging,
             seal: SealPolicy::default(),
             journal: JournalPolicy::default(),
+            hot: HotPolicy::default(),
             rates: Rates::default(),
             compare: false,
             verify_every: None,

@@ -18,6 +18,7 @@ mod caretaker;
 mod compare;
 mod comparison;
 mod config;
+mod cooling;
 mod copy;
 mod drain;
 mod durability;
@@ -46,7 +47,7 @@ mod worker;
 
 pub use baselines::{BaselineStatus, Baselines};
 pub use comparison::Comparison;
-pub use config::{CaptureConfig, JournalPolicy, OnFull, Rates, SealPolicy};
+pub use config::{CaptureConfig, HotPolicy, JournalPolicy, OnFull, Rates, SealPolicy};
 pub use extents::{ExtentMap, Initial, MapError, MapFacts};
 pub use interception::{Capture, NotDrained, Wanted};
 pub use mirrored::MirroredDevice;

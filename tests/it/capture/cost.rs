@@ -125,7 +125,7 @@ fn an_idle_volume_writes_nothing() {
     run(&mut workers);
     let ticket = admitted(&capture, &zeroes);
     capture.complete(ticket, Outcome::Done);
-    for _ in 0..60 {
+    for _ in 0..90 {
         clock.forward(Duration::from_secs(1));
         run(&mut workers);
     }

@@ -68,6 +68,15 @@ pub(super) fn get(words: &[u64; WORDS], index: usize) -> bool {
     words[index / 64] >> (index % 64) & 1 == 1
 }
 
+/// The bits that are set, in order.
+pub(super) fn ones(words: &[u64; WORDS]) -> impl Iterator<Item = usize> {
+    words.iter().enumerate().flat_map(|(at, &word)| {
+        let left = |word: u64| (word != 0).then_some(word);
+        std::iter::successors(left(word), move |word| left(word & (word - 1)))
+            .map(move |word| at * 64 + word.trailing_zeros() as usize)
+    })
+}
+
 /// Sets or clears bit `index`; says whether that changed it.
 pub(super) fn set(words: &mut [u64; WORDS], index: usize, value: bool) -> bool {
     let (word, bit) = (&mut words[index / 64], 1 << (index % 64));

@@ -31,17 +31,17 @@ pub(in crate::capture) struct Extents {
     shift: u32,
     devices: Vec<DeviceExtents>,
     /// What the file shall say.
-    wanted: Vec<Bits>,
+    pub(super) wanted: Vec<Bits>,
     /// Which of it the file says durably.
-    stored: Vec<Bits>,
+    pub(super) stored: Vec<Bits>,
     /// Sectors in which the file differs from what is wanted.
-    changed: Vec<bool>,
-    changes: Changes,
+    pub(super) changed: Vec<bool>,
+    pub(super) changes: Changes,
     /// Per extent: captured or tracked requests whose I/O on the disk is not complete.
-    in_flight: Vec<u32>,
+    pub(super) in_flight: Vec<u32>,
     /// Per extent: the generation in which it was last changed.
-    touched: Vec<u32>,
-    generation: u32,
+    pub(super) touched: Vec<u32>,
+    pub(super) generation: u32,
     /// Extents that can't be read at present: they stay needed, and nobody waits for them.
     unreadable: Vec<usize>,
     /// Extents that are being copied, and whether each was needed anew meanwhile.
@@ -190,6 +190,7 @@ impl Extents {
             match what {
                 Guarantee::Hot => {
                     sector::set(&mut self.wanted[at].hot, bit, true);
+                    self.warm_ahead(index);
                 }
                 Guarantee::Need => self.need(index..index + 1),
             }
@@ -336,28 +337,6 @@ impl Extents {
     /// Extents that could not be read are tried again.
     pub(in crate::capture) fn retry_unreadable(&mut self) {
         self.unreadable.clear();
-    }
-
-    /// Begins a checkpoint: once disk and journal are synced, what was not touched since is cool.
-    pub(in crate::capture) fn next_generation(&mut self) -> u32 {
-        let ended = self.generation;
-        self.generation += 1;
-        ended
-    }
-
-    /// Everything that was complete in `generation` or before is durable on disk and in journal.
-    pub(in crate::capture) fn cool(&mut self, generation: u32) {
-        for index in 0..self.count() {
-            if self.in_flight[index] > 0 || self.touched[index] > generation {
-                continue;
-            }
-            let (at, bit) = (index / SECTOR_EXTENTS, index % SECTOR_EXTENTS);
-            if sector::set(&mut self.wanted[at].hot, bit, false) {
-                sector::set(&mut self.stored[at].hot, bit, false);
-                self.changed[at] = true;
-                self.changes = self.changes.max(Changes::Lazy);
-            }
-        }
     }
 
     pub(in crate::capture) fn changes(&self) -> Changes {
