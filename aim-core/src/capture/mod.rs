@@ -31,6 +31,7 @@ mod mirrored;
 mod ranges;
 mod record;
 mod rescue;
+mod resolve;
 mod room;
 mod series;
 mod series_error;
