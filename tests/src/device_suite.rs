@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a suite fails by panicking")]
 
-use aim_core::device::{BlockDevice, WriteRun};
+use std::ops::Range;
+use std::sync::Arc;
+
+use aim_core::device::{BlockDevice, WriteBatch};
 use aim_core::units::{ByteLen, ByteOffset};
 
 use crate::Rng;
@@ -28,6 +31,7 @@ pub fn assert_behaves(device: &dyn BlockDevice) {
     zeroes_read_as_zeroes(device);
     batches_are_stored_whole(device);
     long_writes_of_a_batch_are_stored_whole(device);
+    the_later_one_of_two_batches_counts(device);
     foreign_ranges_are_refused_and_change_nothing(device);
     empty_ranges_change_nothing(device);
     many_operations_agree_with_a_model(device);
@@ -70,22 +74,29 @@ fn batches_are_stored_whole(device: &dyn BlockDevice) {
         .unwrap();
     // out of order, some side by side, some not
     let places = [5, 1, 2, 40, 0, 7, 6];
-    let payloads: Vec<Vec<u8>> = places.iter().map(|&at| vec![at as u8 + 1; block]).collect();
-    let runs: Vec<WriteRun<'_>> = places
-        .iter()
-        .zip(&payloads)
-        .map(|(&at, data)| WriteRun {
-            offset: ByteOffset((at * block) as u64),
-            data,
-        })
-        .collect();
-    device.write_batch(&runs).unwrap();
-    device.write_batch(&[]).unwrap();
+    let mut memory = vec![0; 41 * block];
     let mut model = vec![0; device.size().get() as usize];
-    for (&at, data) in places.iter().zip(&payloads) {
-        model[at * block..][..block].copy_from_slice(data);
+    for at in places {
+        memory[at * block..][..block].fill(at as u8 + 1);
+        model[at * block..][..block].fill(at as u8 + 1);
     }
+    let writes = places.map(|at| (at * block, at * block..(at + 1) * block));
+    device.write_behind(batch(&memory, writes)).unwrap();
+    device.write_behind(batch(&memory, [])).unwrap();
+    device.settle().unwrap();
     assert!(content(device) == model, "a batch was not stored whole");
+}
+
+/// Writes of ranges of a copy of `memory` that begins at a page.
+fn batch(memory: &[u8], writes: impl IntoIterator<Item = (usize, Range<usize>)>) -> WriteBatch {
+    let mut copy = vec![0; memory.len() + 4096];
+    let start = copy.as_ptr().align_offset(4096);
+    copy[start..][..memory.len()].copy_from_slice(memory);
+    let writes = writes.into_iter().map(|(offset, place)| {
+        let place = start + place.start..start + place.end;
+        (ByteOffset(offset as u64), place)
+    });
+    WriteBatch::new(Arc::new(copy), writes)
 }
 
 /// Long and short ones over what was just written, from memory at any address, page by page side by side.
@@ -99,33 +110,63 @@ fn long_writes_of_a_batch_are_stored_whole(device: &dyn BlockDevice) {
     for round in 0..4 {
         let mut memory = vec![0; 256 * KIB];
         rng.fill(&mut memory);
-        let aligned = memory.as_ptr().align_offset(4096);
-        let (even, odd) = (&memory[aligned..], &memory[aligned + 77..]);
+        let even = memory.as_ptr().align_offset(4096);
+        let odd = even + 77;
         let shift = round * block;
-        let mut runs: Vec<(usize, &[u8])> = Vec::new();
+        let mut writes: Vec<(usize, Range<usize>)> = Vec::new();
+        let mut write = |at, place: usize, len| writes.push((at, place..place + len));
         // long, of short ones
-        let pieces = even[..72 * KIB].chunks(8 * KIB).enumerate();
-        runs.extend(pieces.map(|(index, piece)| (shift + index * 8 * KIB, piece)));
-        // short, right behind a hole of one block
-        runs.push((shift + 72 * KIB + block, &even[100 * KIB..][..block]));
-        // long, from an odd address; then one that shares a page with it
-        runs.push((128 * KIB, &odd[..96 * KIB - shift]));
-        let next_to_it = 224 * KIB - shift + block;
-        runs.push((next_to_it, &even[200 * KIB..][..block]));
-        runs.reverse();
-        for (at, data) in &runs {
-            model[*at..][..data.len()].copy_from_slice(data);
+        for at in (0..72 * KIB).step_by(8 * KIB) {
+            write(shift + at, even + at, 8 * KIB);
         }
-        let runs: Vec<WriteRun<'_>> = runs
-            .iter()
-            .map(|&(at, data)| WriteRun {
-                offset: ByteOffset(at as u64),
-                data,
-            })
-            .collect();
-        device.write_batch(&runs).unwrap();
+        // short, right behind a hole of one block
+        write(shift + 72 * KIB + block, even + 100 * KIB, block);
+        // long, from an odd address; then one that shares a page with it
+        write(128 * KIB, odd, 96 * KIB - shift);
+        write(224 * KIB - shift + block, even + 200 * KIB, block);
+        writes.reverse();
+        for (at, place) in &writes {
+            model[*at..][..place.len()].copy_from_slice(&memory[place.clone()]);
+        }
+        let writes = writes.into_iter();
+        let writes = writes.map(|(at, place)| (ByteOffset(at as u64), place));
+        device
+            .write_behind(WriteBatch::new(Arc::new(memory), writes))
+            .unwrap();
+        device.settle().unwrap();
         assert!(content(device) == model, "round {round}");
     }
+}
+
+/// Batches of long and short writes, each over parts of the one before, which may be under way.
+fn the_later_one_of_two_batches_counts(device: &dyn BlockDevice) {
+    let block = device.block_size() as usize;
+    let size = device.size().get() as usize;
+    let mut model = content(device);
+    let mut rng = Rng::new(11);
+    for round in 0..64 {
+        let memory = (0..size).map(|_| round as u8 + 1).collect::<Vec<u8>>();
+        let mut writes = Vec::new();
+        let mut at = rng.below(4) as usize * block;
+        while at < size {
+            let most = match rng.below(4) {
+                0 => 4 * block,
+                _ => size / 2,
+            };
+            let len = (1 + rng.below((most / block) as u64) as usize) * block;
+            let len = len.min(size - at);
+            model[at..at + len].copy_from_slice(&memory[at..at + len]);
+            writes.push((at, at..at + len));
+            at += len + rng.below(8) as usize * block;
+        }
+        device.write_behind(batch(&memory, writes)).unwrap();
+        if rng.chance(8) {
+            device.settle().unwrap();
+            assert!(content(device) == model, "round {round}");
+        }
+    }
+    device.settle().unwrap();
+    assert!(content(device) == model);
 }
 
 fn foreign_ranges_are_refused_and_change_nothing(device: &dyn BlockDevice) {
@@ -152,14 +193,9 @@ fn foreign_ranges_are_refused_and_change_nothing(device: &dyn BlockDevice) {
             let zeroed = device.write_zeroes(ByteOffset(offset), ByteLen(len), unmap);
             assert!(zeroed.is_err(), "zeroes {len} at {offset}");
         }
-        let run = WriteRun {
-            offset: ByteOffset(offset),
-            data: &buffer,
-        };
-        assert!(
-            device.write_batch(&[run]).is_err(),
-            "batch {len} at {offset}"
-        );
+        let foreign = batch(&buffer, [(offset as usize, 0..buffer.len())]);
+        let written = device.write_behind(foreign).and_then(|()| device.settle());
+        assert!(written.is_err(), "batch {len} at {offset}");
     }
     let everything = device.write_zeroes(ByteOffset(block), ByteLen(u64::MAX - block + 1), true);
     assert!(everything.is_err());

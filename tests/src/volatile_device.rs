@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aim_core::device::{BlockDevice, WriteRun, check_range};
+use aim_core::device::{BlockDevice, WriteBatch, check_range};
 use aim_core::units::{ByteLen, ByteOffset};
 
 use crate::{Power, Rng, Step};
@@ -21,6 +21,9 @@ type Sector = [u8; SECTOR_BYTES];
 /// - After a failed sync the sectors that were to be written are read back as written, but no
 ///   later sync makes them durable (as in the page cache of Linux): only writing them again does.
 /// - A failed write has stored a part of its sectors.
+/// - Writes of a batch are under way until the next batch or [`settle`](BlockDevice::settle), in any order
+///   that [`write_behind`](BlockDevice::write_behind) allows. Nobody reads them, and no sync makes them
+///   durable, before they have ended.
 #[derive(Debug)]
 pub struct VolatileDevice {
     size: ByteLen,
@@ -37,6 +40,16 @@ struct State {
     /// All that was written to a sector since the last sync, oldest first.
     unsynced: BTreeMap<usize, Vec<Sector>>,
     skips_syncs: bool,
+    /// Writes that were begun, and have not ended.
+    under_way: Vec<Begun>,
+}
+
+/// Where, what, and whether the next batch waits for it.
+#[derive(Debug)]
+struct Begun {
+    offset: ByteOffset,
+    data: Vec<u8>,
+    is_of_last: bool,
 }
 
 impl VolatileDevice {
@@ -53,6 +66,7 @@ impl VolatileDevice {
                 current: zeroes,
                 unsynced: BTreeMap::new(),
                 skips_syncs: false,
+                under_way: Vec::new(),
             }),
         })
     }
@@ -92,6 +106,10 @@ impl VolatileDevice {
     /// Forgets what a power cut makes it forget.
     pub fn power_cut(&self) {
         let state = &mut *self.lock();
+        for begun in std::mem::take(&mut state.under_way) {
+            // each sector has reached the cache or not
+            state.write(begun.offset, &begun.data, |rng| rng.chance(2));
+        }
         for (sector, versions) in std::mem::take(&mut state.unsynced) {
             let chosen = state.rng.below(versions.len() as u64 + 1) as usize;
             if let Some(version) = versions.get(chosen) {
@@ -116,12 +134,47 @@ impl VolatileDevice {
         }
     }
 
+    /// Ends one that is under way after the other, whichever. After an error none is.
+    fn end_while(&self, is_needed: impl Fn(&State) -> bool) -> io::Result<()> {
+        loop {
+            let taken = self.lock().take_any(&is_needed);
+            let Some(begun) = taken else {
+                return Ok(());
+            };
+            let ended = self.change("device write", begun.offset, &begun.data);
+            if ended.is_err() {
+                self.lock().under_way.clear();
+                return ended;
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Begun {
+    fn overlaps(&self, other: &Self) -> bool {
+        let end = |begun: &Self| begun.offset.get() + begun.data.len() as u64;
+        self.offset.get() < end(other) && other.offset.get() < end(self)
+    }
+}
+
 impl State {
+    /// One that is under way, while `is_needed`.
+    fn take_any(&mut self, is_needed: impl Fn(&Self) -> bool) -> Option<Begun> {
+        if !is_needed(self) {
+            return None;
+        }
+        let chosen = self.rng.below(self.under_way.len() as u64) as usize;
+        Some(self.under_way.swap_remove(chosen))
+    }
+
+    fn has_earlier(&self) -> bool {
+        self.under_way.iter().any(|begun| !begun.is_of_last)
+    }
+
     /// Stores whole sectors, without those that `omits` chooses.
     fn write(&mut self, offset: ByteOffset, data: &[u8], omits: impl Fn(&mut Rng) -> bool) {
         let first = offset.get() as usize / SECTOR_BYTES;
@@ -161,15 +214,35 @@ impl BlockDevice for VolatileDevice {
         self.change("device write", offset, data)
     }
 
-    /// In any order, as is allowed.
-    fn write_batch(&self, writes: &[WriteRun<'_>]) -> io::Result<()> {
-        let mut order: Vec<_> = writes.iter().collect();
-        for index in (1..order.len()).rev() {
-            let other = self.lock().rng.below(index as u64 + 1) as usize;
-            order.swap(index, other);
+    fn write_behind(&self, batch: WriteBatch) -> io::Result<()> {
+        for (offset, len) in batch.ranges() {
+            check_range(self, offset, len)?;
         }
-        let mut writes = order.into_iter();
-        writes.try_for_each(|run| self.write(run.offset, run.data))
+        let begun = |(offset, data): (ByteOffset, &[u8])| Begun {
+            offset,
+            data: data.to_vec(),
+            is_of_last: true,
+        };
+        let mut held = Vec::new();
+        {
+            let state = &mut *self.lock();
+            for earlier in &mut state.under_way {
+                earlier.is_of_last = false;
+            }
+            for begun in batch.runs().map(begun) {
+                match state.under_way.iter().any(|other| other.overlaps(&begun)) {
+                    true => held.push(begun),
+                    false => state.under_way.push(begun),
+                }
+            }
+        }
+        self.end_while(State::has_earlier)?;
+        self.lock().under_way.extend(held);
+        Ok(())
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        self.end_while(|state| !state.under_way.is_empty())
     }
 
     fn write_zeroes(&self, offset: ByteOffset, len: ByteLen, _unmap: bool) -> io::Result<()> {
@@ -233,6 +306,26 @@ mod tests {
         assert_eq!(device.content()[0], 5, "still in the cache");
         device.power_cut();
         assert_eq!(device.content()[0], 0, "but never on the medium");
+    }
+
+    #[test]
+    fn a_batch_is_under_way_until_the_next_one_or_until_it_is_settled() {
+        let batch = |byte, offset| {
+            let memory = Arc::new(vec![byte; 512]);
+            WriteBatch::new(memory, [(ByteOffset(offset), 0..512)])
+        };
+        for seed in 0..16 {
+            let device = device(&Power::steady(), seed);
+            device.write_behind(batch(1, 0)).unwrap();
+            device.sync().unwrap();
+            assert_eq!(device.content()[0], 0);
+            device.write_behind(batch(2, 0)).unwrap();
+            assert_eq!(device.content()[0], 1, "seed {seed}");
+            device.write_behind(batch(3, 512)).unwrap();
+            assert_eq!(device.content()[0], 2, "seed {seed}");
+            device.settle().unwrap();
+            assert_eq!(device.content()[512], 3);
+        }
     }
 
     #[test]

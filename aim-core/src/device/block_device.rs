@@ -3,16 +3,8 @@
 use std::fmt::Debug;
 use std::io;
 
+use super::WriteBatch;
 use crate::units::{ByteLen, ByteOffset};
-
-/// One write of a batch.
-#[derive(Clone, Copy, Debug)]
-pub struct WriteRun<'a> {
-    /// Where the first byte goes.
-    pub offset: ByteOffset,
-    /// What goes there; a multiple of the block size.
-    pub data: &'a [u8],
-}
 
 /// A disk. All methods may be called from several threads.
 ///
@@ -33,11 +25,23 @@ pub trait BlockDevice: Debug + Send + Sync + 'static {
     /// Stores `data` at `offset`.
     fn write(&self, offset: ByteOffset, data: &[u8]) -> io::Result<()>;
 
-    /// Stores writes that may go in any order, together: none overlaps another.
-    fn write_batch(&self, writes: &[WriteRun<'_>]) -> io::Result<()> {
-        writes
-            .iter()
-            .try_for_each(|run| self.write(run.offset, run.data))
+    /// Begins the writes of a batch, which may be under way when this returns. What is begun later stays:
+    /// a write begins when those of earlier batches that it overlaps have ended. When this returns,
+    /// with or without an error, all of earlier batches have.
+    ///
+    /// Until [`settle`](Self::settle) has returned, whoever writes behind uses no other method: it would
+    /// find what was begun done, or not, or in part. An error may be that of an earlier batch; then, too,
+    /// some may be under way until then.
+    fn write_behind(&self, batch: WriteBatch) -> io::Result<()> {
+        batch
+            .runs()
+            .try_for_each(|(offset, data)| self.write(offset, data))
+    }
+
+    /// Waits until no write of a batch is under way any more. An error is that of one which no call
+    /// has told yet.
+    fn settle(&self) -> io::Result<()> {
+        Ok(())
     }
 
     /// Makes the range read as zeroes; with `unmap` the space may be given back.
@@ -93,8 +97,12 @@ impl<D: BlockDevice + ?Sized> BlockDevice for std::sync::Arc<D> {
         (**self).write(offset, data)
     }
 
-    fn write_batch(&self, writes: &[WriteRun<'_>]) -> io::Result<()> {
-        (**self).write_batch(writes)
+    fn write_behind(&self, batch: WriteBatch) -> io::Result<()> {
+        (**self).write_behind(batch)
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        (**self).settle()
     }
 
     fn write_zeroes(&self, offset: ByteOffset, len: ByteLen, unmap: bool) -> io::Result<()> {

@@ -1,6 +1,12 @@
-//! Many writes at a time: what is done with those that end short, or fail.
+//! Many writes at a time: which may be under way together, and what is done with those that end short,
+//! or fail.
 
 use std::io::{self, IoSlice};
+use std::mem;
+use std::ops::Range;
+use std::slice;
+
+use super::write_batch::SharedBytes;
 
 /// Takes writes and tells which have ended, in any order.
 pub(super) trait WriteQueue {
@@ -21,12 +27,13 @@ pub(super) trait WriteQueue {
 }
 
 /// Bytes for one place of a disk.
-#[derive(Debug)]
-pub(super) struct Request<'a> {
+pub(super) struct Request {
     offset: u64,
-    slices: Vec<IoSlice<'a>>,
+    /// Bytes of `memory`, which is theirs for as long as they are.
+    slices: Vec<IoSlice<'static>>,
     /// Slices before it are written.
     first: usize,
+    _memory: SharedBytes,
 }
 
 /// What is to be done with a request that has come back.
@@ -36,18 +43,36 @@ enum Next {
     Fail(io::Error),
 }
 
-impl<'a> Request<'a> {
-    pub(super) fn new(offset: u64, slices: Vec<IoSlice<'a>>) -> Self {
+impl Request {
+    /// These ranges of `memory`, one after the other.
+    pub(super) fn new(memory: &SharedBytes, offset: u64, places: Vec<Range<usize>>) -> Self {
+        let bytes: &[u8] = (**memory).as_ref();
+        // SAFETY: what is borrowed from the content of an `Arc` lasts until that is changed or dropped,
+        // which nobody can while the `Arc` of this request is there. Nobody gets at the slices but
+        // by a borrow of the request.
+        let bytes: &'static [u8] = unsafe { slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
+        let slices = places.into_iter().map(|place| IoSlice::new(&bytes[place]));
         Self {
             offset,
-            slices,
+            slices: slices.collect(),
             first: 0,
+            _memory: memory.clone(),
         }
     }
 
+    /// Where what is left begins.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// What is left to be written.
-    fn rest(&self) -> &[IoSlice<'a>] {
+    pub(super) fn rest(&self) -> &[IoSlice<'_>] {
         &self.slices[self.first..]
+    }
+
+    fn range(&self) -> Range<u64> {
+        let len: usize = self.rest().iter().map(|slice| slice.len()).sum();
+        self.offset..self.offset.saturating_add(len as u64)
     }
 
     fn after(&mut self, written: io::Result<usize>) -> Next {
@@ -76,111 +101,197 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-/// Writes all requests, as many at a time as the queue takes. None is under way any more when this
-/// returns or unwinds.
-///
-/// # Errors
-///
-/// Of those that failed the one with the lowest offset, which is named. Then others were not begun.
-pub(super) fn write_all(
-    queue: &mut impl WriteQueue,
-    requests: &mut [Request<'_>],
-) -> io::Result<()> {
-    let mut under_way = UnderWay { queue, count: 0 };
-    let mut failed: Option<(u64, io::Error)> = None;
-    let fail = |failed: &mut Option<(u64, io::Error)>, offset, error| {
-        if failed.as_ref().is_none_or(|(lowest, _)| offset < *lowest) {
-            *failed = Some((offset, error));
-        }
-    };
-    let mut next = 0;
-    loop {
-        while failed.is_none() && next < requests.len() && under_way.has_room() {
-            if let Err(error) = under_way.begin(next, &requests[next]) {
-                fail(&mut failed, requests[next].offset, error);
-            }
-            next += 1;
-        }
-        let Some((index, written)) = under_way.wait() else {
-            break;
-        };
-        let again = match requests[index].after(written) {
-            Next::Nothing => Ok(()),
-            Next::Again => under_way.begin(index, &requests[index]),
-            Next::Fail(error) => Err(error),
-        };
-        if let Err(error) = again {
-            fail(&mut failed, requests[index].offset, error);
+/// Writes that are under way, of the batch that came last and while that is begun of the one before. They own
+/// their bytes; none is under way any more when this is gone.
+pub(super) struct UnderWay<Q: WriteQueue> {
+    queue: Q,
+    /// By index in the queue.
+    slots: Vec<Option<Begun>>,
+    count: usize,
+    /// Number of the last batch.
+    batch: u64,
+    failed: Vec<(Begun, io::Error)>,
+}
+
+/// A request, and the number of its batch.
+struct Begun {
+    request: Request,
+    batch: u64,
+    /// What it wrote to, or will, when it was begun.
+    range: Range<u64>,
+}
+
+/// Why a write failed, and what is not written.
+pub(super) struct Failure {
+    /// Of those that failed the lowest.
+    pub(super) offset: u64,
+    pub(super) error: io::Error,
+    /// What failed or was not begun, earlier batches first.
+    pub(super) left: Vec<Request>,
+}
+
+impl<Q: WriteQueue> UnderWay<Q> {
+    pub(super) fn new(queue: Q) -> Self {
+        let slots = (0..queue.depth()).map(|_| None).collect();
+        Self {
+            queue,
+            slots,
+            count: 0,
+            batch: 0,
+            failed: Vec::new(),
         }
     }
-    match failed {
-        None => Ok(()),
-        Some((offset, error)) => Err(named(offset, error)),
+
+    /// Begins the requests of a batch, none of which overlaps another, as many at a time as the queue
+    /// takes. Those that overlap one of the last batch begin when that has ended. When this returns
+    /// all of the last batch has; after an error nothing is under way.
+    pub(super) fn begin(&mut self, requests: Vec<Request>) -> Result<(), Failure> {
+        self.batch += 1;
+        let batch = self.batch;
+        let begun = requests.into_iter().map(|request| Begun {
+            range: request.range(),
+            request,
+            batch,
+        });
+        let (held, free): (Vec<_>, Vec<_>) = begun.partition(|begun| self.overlaps(&begun.range));
+        let mut left = self.push_all(free);
+        while self.slots.iter().flatten().any(|begun| begun.batch < batch) {
+            self.wait();
+        }
+        left.extend(self.push_all(held));
+        match self.failed.is_empty() {
+            true => Ok(()),
+            false => self.end(left),
+        }
+    }
+
+    /// Waits until nothing is under way.
+    pub(super) fn settle(&mut self) -> Result<(), Failure> {
+        self.end(Vec::new())
+    }
+
+    /// The same, where these are left.
+    fn end(&mut self, left: Vec<Begun>) -> Result<(), Failure> {
+        while self.count > 0 {
+            self.wait();
+        }
+        let failed = mem::take(&mut self.failed);
+        let (begun, errors): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
+        let places = begun.iter().map(|begun| begun.request.offset);
+        let lowest = places.zip(errors).min_by_key(|(offset, _)| *offset);
+        let Some((offset, error)) = lowest else {
+            return Ok(());
+        };
+        let mut left: Vec<Begun> = begun.into_iter().chain(left).collect();
+        left.sort_by_key(|begun| begun.batch);
+        Err(Failure {
+            offset,
+            error,
+            left: left.into_iter().map(|begun| begun.request).collect(),
+        })
+    }
+
+    fn overlaps(&self, range: &Range<u64>) -> bool {
+        let under_way = self.slots.iter().flatten().map(|begun| &begun.range);
+        under_way
+            .into_iter()
+            .any(|other| other.start < range.end && range.start < other.end)
+    }
+
+    /// Begins one after the other until one fails; gives those that were not begun.
+    fn push_all(&mut self, requests: Vec<Begun>) -> Vec<Begun> {
+        let mut requests = requests.into_iter();
+        while self.failed.is_empty() {
+            let Some(free) = self.slots.iter().position(Option::is_none) else {
+                self.wait();
+                continue;
+            };
+            match requests.next() {
+                Some(begun) => self.push(free, begun),
+                None => break,
+            }
+        }
+        requests.collect()
+    }
+
+    fn push(&mut self, index: usize, begun: Begun) {
+        let begun = self.slots[index].insert(begun);
+        // SAFETY: slices and bytes belong to the request, which stays in its slot, untouched, until
+        // `wait` takes it out with its end; and this struct waits for all before it is gone.
+        let pushed = unsafe {
+            let request = &begun.request;
+            self.queue.push(index, request.offset, request.rest())
+        };
+        match pushed {
+            Ok(()) => self.count += 1,
+            Err(error) => self.fail(index, error),
+        }
+    }
+
+    fn fail(&mut self, index: usize, error: io::Error) {
+        let begun = self.slots[index].take();
+        self.failed.extend(begun.map(|begun| (begun, error)));
+    }
+
+    /// Waits for the end of one; there is one.
+    fn wait(&mut self) {
+        let (index, written) = self.queue.wait();
+        self.count -= 1;
+        let Some(mut begun) = self.slots[index].take() else {
+            return;
+        };
+        match begun.request.after(written) {
+            Next::Nothing => {}
+            Next::Again => self.push(index, begun),
+            Next::Fail(error) => self.failed.push((begun, error)),
+        }
+    }
+}
+
+impl<Q: WriteQueue> Drop for UnderWay<Q> {
+    /// Nobody else writes to, or frees, what the kernel still reads.
+    fn drop(&mut self) {
+        while self.count > 0 {
+            self.wait();
+        }
+    }
+}
+
+impl<Q: WriteQueue + std::fmt::Debug> std::fmt::Debug for UnderWay<Q> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UnderWay")
+            .field("queue", &self.queue)
+            .field("count", &self.count)
+            .finish_non_exhaustive()
     }
 }
 
 /// The same error, with the place where it happened.
 pub(super) fn named(offset: u64, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), Failure { offset, error })
-}
-
-/// The error of the system in one that [`named`] has made.
-pub(super) fn unnamed(error: &io::Error) -> &io::Error {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    inner.map_or(error, |Failure { error, .. }| error)
+    io::Error::new(error.kind(), Named { offset, error })
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("at byte {offset}: {error}")]
-struct Failure {
+struct Named {
     offset: u64,
     error: io::Error,
 }
 
-/// Requests that were begun, and have not ended.
-struct UnderWay<'q, Q: WriteQueue> {
-    queue: &'q mut Q,
-    count: usize,
-}
-
-impl<Q: WriteQueue> UnderWay<'_, Q> {
-    fn has_room(&self) -> bool {
-        self.count < self.queue.depth()
-    }
-
-    fn begin(&mut self, index: usize, request: &Request<'_>) -> io::Result<()> {
-        // SAFETY: `write_all` has the requests, whose bytes are borrowed for longer than it lasts,
-        // and changes none before it has come back. It ends after that: see `drop`.
-        unsafe { self.queue.push(index, request.offset, request.rest()) }?;
-        self.count += 1;
-        Ok(())
-    }
-
-    /// `None` if none is under way.
-    fn wait(&mut self) -> Option<(usize, io::Result<usize>)> {
-        self.count = self.count.checked_sub(1)?;
-        Some(self.queue.wait())
-    }
-}
-
-impl<Q: WriteQueue> Drop for UnderWay<'_, Q> {
-    /// Nobody else writes to, or frees, what the kernel still reads.
-    fn drop(&mut self) {
-        while self.wait().is_some() {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
-    /// Writes to memory, at most `most` bytes at once, the one that was begun last first.
+    /// Writes to memory, at most `most` bytes at once, when it is waited for: the one that was begun
+    /// last first.
     struct Odd {
         disk: Vec<u8>,
         most: usize,
         /// Fails where a write begins at one of these.
         broken: Vec<u64>,
-        ended: Vec<(usize, io::Result<usize>)>,
+        begun: Vec<(usize, u64, Vec<u8>)>,
         most_at_once: usize,
         interruptions: usize,
     }
@@ -191,7 +302,7 @@ mod tests {
                 disk: vec![0; 8192],
                 most,
                 broken: broken.to_vec(),
-                ended: Vec::new(),
+                begun: Vec::new(),
                 most_at_once: 0,
                 interruptions: 3,
             }
@@ -209,7 +320,14 @@ mod tests {
             offset: u64,
             slices: &[IoSlice<'_>],
         ) -> io::Result<()> {
-            let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+            let bytes = slices.iter().flat_map(|slice| slice.to_vec());
+            self.begun.push((index, offset, bytes.collect()));
+            self.most_at_once = self.most_at_once.max(self.begun.len());
+            Ok(())
+        }
+
+        fn wait(&mut self) -> (usize, io::Result<usize>) {
+            let (index, offset, bytes) = self.begun.pop().unwrap();
             let written = &bytes[..bytes.len().min(self.most)];
             let result = if self.broken.contains(&offset) {
                 Err(io::ErrorKind::StorageFull.into())
@@ -220,33 +338,44 @@ mod tests {
                 self.disk[offset as usize..][..written.len()].copy_from_slice(written);
                 Ok(written.len())
             };
-            self.ended.push((index, result));
-            self.most_at_once = self.most_at_once.max(self.ended.len());
-            Ok(())
-        }
-
-        fn wait(&mut self) -> (usize, io::Result<usize>) {
-            self.ended.pop().unwrap()
+            (index, result)
         }
     }
 
-    fn requests(bytes: &[u8]) -> Vec<Request<'_>> {
-        let chunks = bytes.chunks(1024).zip(0..);
-        chunks
-            .map(|(chunk, index)| {
-                let (head, tail) = chunk.split_at(300);
-                let slices = vec![IoSlice::new(head), IoSlice::new(tail)];
-                Request::new(index * 1024, slices)
-            })
+    /// Writes of 1024 bytes at these places, all of one byte.
+    fn filled(byte: u8, places: &[u64]) -> Vec<Request> {
+        let memory: SharedBytes = Arc::new(vec![byte; 1024]);
+        let requests = places.iter();
+        requests
+            .map(|&offset| Request::new(&memory, offset, vec![0..300, 300..1024]))
             .collect()
+    }
+
+    fn requests(bytes: &[u8]) -> Vec<Request> {
+        let memory: SharedBytes = Arc::new(bytes.to_vec());
+        let starts = (0..bytes.len()).step_by(1024);
+        let places = starts.map(|at| vec![at..at + 300, at + 300..at + 1024]);
+        places
+            .zip(0..)
+            .map(|(places, index)| Request::new(&memory, index * 1024, places))
+            .collect()
+    }
+
+    fn write_all(queue: Odd, bytes: &[u8]) -> (Odd, Result<(), Failure>) {
+        let mut under_way = UnderWay::new(queue);
+        let written = under_way.begin(requests(bytes));
+        let written = written.and_then(|()| under_way.settle());
+        assert!(under_way.queue.begun.is_empty());
+        let queue = std::mem::replace(&mut under_way.queue, Odd::new(0, &[]));
+        (queue, written)
     }
 
     #[test]
     fn what_ends_short_goes_on_where_it_ended() {
         let bytes: Vec<u8> = (0..8192_u32).map(|at| (at % 251) as u8).collect();
         for most in [1, 299, 300, 301, 1023, 1024] {
-            let mut queue = Odd::new(most, &[]);
-            write_all(&mut queue, &mut requests(&bytes)).unwrap();
+            let (queue, written) = write_all(Odd::new(most, &[]), &bytes);
+            assert!(written.is_ok());
             assert!(queue.disk == bytes, "{most} bytes at once");
             assert_eq!(queue.most_at_once, 4);
         }
@@ -255,18 +384,74 @@ mod tests {
     #[test]
     fn the_lowest_of_several_that_fail_is_named_and_none_is_left_under_way() {
         let bytes = vec![7; 8192];
-        let mut queue = Odd::new(1024, &[3072, 1024]);
-        let error = write_all(&mut queue, &mut requests(&bytes)).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        assert!(error.to_string().starts_with("at byte 1024: "), "{error}");
-        assert!(queue.ended.is_empty());
+        let fails = |queue| write_all(queue, &bytes).1.unwrap_err();
+        let failure = fails(Odd::new(1024, &[3072, 1024]));
+        assert_eq!(failure.error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(failure.offset, 1024);
         // a part of a write that had ended short
-        let mut queue = Odd::new(512, &[2560]);
-        let error = write_all(&mut queue, &mut requests(&bytes)).unwrap_err();
-        assert!(error.to_string().starts_with("at byte 2560: "), "{error}");
+        assert_eq!(fails(Odd::new(512, &[2560])).offset, 2560);
         // a disk that takes nothing
-        let mut queue = Odd::new(0, &[]);
-        let error = write_all(&mut queue, &mut requests(&bytes)).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+        let failure = fails(Odd::new(0, &[]));
+        assert_eq!(failure.error.kind(), io::ErrorKind::WriteZero);
+    }
+
+    #[test]
+    fn a_batch_goes_on_while_the_next_one_begins_and_its_end_is_waited_for() {
+        let mut under_way = UnderWay::new(Odd::new(1024, &[]));
+        under_way.begin(filled(1, &[0, 1024])).ok().unwrap();
+        assert_eq!(under_way.queue.begun.len(), 2);
+        under_way.begin(filled(2, &[2048, 3072])).ok().unwrap();
+        assert_eq!(under_way.queue.most_at_once, 4);
+        assert_eq!(under_way.queue.disk[..2048], [1; 2048]);
+        under_way.begin(Vec::new()).ok().unwrap();
+        assert_eq!(under_way.queue.disk[2048..4096], [2; 2048]);
+        assert_eq!(under_way.count, 0);
+    }
+
+    #[test]
+    fn what_overlaps_an_earlier_write_begins_when_that_has_ended() {
+        let mut under_way = UnderWay::new(Odd::new(400, &[]));
+        let batches = [[0, 2048], [512, 4096], [1024, 5120], [1536, 0]];
+        let mut model = vec![0; 8192];
+        for (byte, places) in (1..).zip(batches) {
+            under_way.begin(filled(byte, &places)).ok().unwrap();
+            for place in places {
+                model[place as usize..][..1024].fill(byte);
+            }
+        }
+        under_way.settle().ok().unwrap();
+        assert!(under_way.queue.disk == model);
+        assert!(under_way.queue.most_at_once > 2, "none went side by side");
+    }
+
+    #[test]
+    fn what_is_left_comes_in_the_order_of_batches() {
+        let mut under_way = UnderWay::new(Odd::new(1024, &[2048, 5120]));
+        under_way.begin(filled(1, &[2048, 3072])).ok().unwrap();
+        let next = under_way.begin(filled(2, &[1024, 2048, 5120]));
+        let failure = next.unwrap_err();
+        assert_eq!(failure.offset, 2048);
+        let left = failure.left.iter();
+        let left: Vec<_> = left
+            .map(|request| (request.rest()[0][0], request.offset()))
+            .collect();
+        assert_eq!(left, [(1, 2048), (2, 5120), (2, 2048)]);
+        assert!(under_way.queue.begun.is_empty());
+        // told once
+        under_way.settle().ok().unwrap();
+    }
+
+    #[test]
+    fn bytes_are_kept_as_long_as_they_are_under_way() {
+        let memory: SharedBytes = Arc::new(vec![1; 1024]);
+        let request = || vec![Request::new(&memory, 0, vec![0..300, 300..1024])];
+        let mut under_way = UnderWay::new(Odd::new(1024, &[]));
+        under_way.begin(request()).ok().unwrap();
+        assert_eq!(Arc::strong_count(&memory), 2);
+        under_way.begin(filled(2, &[4096])).ok().unwrap();
+        assert_eq!(Arc::strong_count(&memory), 1);
+        under_way.begin(request()).ok().unwrap();
+        drop(under_way);
+        assert_eq!(Arc::strong_count(&memory), 1);
     }
 }

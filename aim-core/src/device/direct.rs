@@ -4,15 +4,17 @@
 //! has come to lie side by side: `docs/decisions.md` has the figures.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice};
+use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::depth::{Request, unnamed, write_all};
+use super::depth::{Failure, Request, UnderWay, named};
 use super::ring::Ring;
+use super::write_batch::{Piece, SharedBytes, WriteBatch};
 use crate::alignment::Alignment;
 use crate::vectored::SLICES_MAX;
 
@@ -22,18 +24,65 @@ const LONG_BYTES: usize = 64 << 10;
 /// Longest request.
 const REQUEST_BYTES: usize = 1 << 20;
 
-/// Bytes for one place of a disk, that lie in several places of memory.
-#[derive(Clone, Debug)]
+/// Pieces of a batch that lie side by side on the disk.
+#[derive(Clone, Copy)]
 pub(super) struct Chunk<'a> {
-    pub(super) offset: u64,
-    pub(super) slices: Vec<&'a [u8]>,
+    pieces: &'a [Piece],
+    memory: &'a SharedBytes,
 }
 
-impl Chunk<'_> {
-    /// Whether it may be worth while to write it directly.
-    pub(super) fn is_long(&self) -> bool {
-        self.slices.iter().map(|slice| slice.len()).sum::<usize>() >= LONG_BYTES
+impl<'a> Chunk<'a> {
+    /// All of a batch, ascending.
+    pub(super) fn all(batch: &'a WriteBatch) -> impl Iterator<Item = Self> {
+        let memory = batch.memory();
+        let chunks = batch.side_by_side();
+        chunks.map(move |pieces| Self { pieces, memory })
     }
+
+    pub(super) fn offset(&self) -> u64 {
+        self.pieces.first().map_or(0, |piece| piece.offset)
+    }
+
+    pub(super) fn slices(&self) -> impl Iterator<Item = &'a [u8]> {
+        let bytes = (**self.memory).as_ref();
+        let pieces = self.pieces.iter();
+        pieces.map(move |piece| &bytes[piece.place.clone()])
+    }
+
+    /// Whether it may be worth while to write it directly.
+    fn is_long(&self) -> bool {
+        let lens = self.pieces.iter().map(|piece| piece.place.len());
+        lens.sum::<usize>() >= LONG_BYTES
+    }
+
+    /// It, cut into requests.
+    pub(super) fn requests(&self) -> Vec<Request> {
+        let mut requests = Vec::new();
+        let (mut offset, mut len) = (self.offset(), 0);
+        let mut gathered = Vec::new();
+        let places = self.pieces.iter().map(|piece| &piece.place);
+        for piece in places.flat_map(pieces) {
+            if len + piece.len() > REQUEST_BYTES || gathered.len() == SLICES_MAX {
+                let places = std::mem::take(&mut gathered);
+                requests.push(Request::new(self.memory, offset, places));
+                offset += len as u64;
+                len = 0;
+            }
+            len += piece.len();
+            gathered.push(piece);
+        }
+        if !gathered.is_empty() {
+            requests.push(Request::new(self.memory, offset, gathered));
+        }
+        requests
+    }
+}
+
+/// A place of memory in pieces that are no longer than a request.
+fn pieces(place: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let end = place.end;
+    let starts = place.clone().step_by(REQUEST_BYTES);
+    starts.map(move |start| start..end.min(start + REQUEST_BYTES))
 }
 
 /// The way past the page cache of a file.
@@ -46,57 +95,60 @@ pub(super) enum Direct {
     Refused,
 }
 
-/// What became of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub(super) enum Way {
-    Written,
-    /// It has to go through the page cache. A part of it may have been written.
-    Cached,
-}
-
 #[derive(Debug)]
 pub(super) struct DirectFile {
-    ring: Ring,
+    under_way: UnderWay<Ring>,
     alignment: Alignment,
 }
 
 impl Direct {
-    /// Finds the way, if nobody has looked for it yet. Where there is none this is said once.
-    pub(super) fn look(&mut self, file: &File, block_size: u32) {
+    /// Whether it takes this. The way is looked for when something long comes first; where there is none
+    /// this is said once.
+    pub(super) fn takes(&mut self, chunk: Chunk<'_>, file: &File, block_size: u32) -> bool {
+        if !chunk.is_long() {
+            return false;
+        }
         if matches!(self, Self::Untried) {
             match DirectFile::open(file, block_size) {
                 Ok(direct) => *self = Self::Open(Box::new(direct)),
                 Err(error) => self.refuse(&error),
             }
         }
+        match self {
+            Self::Open(direct) => direct.alignment.takes(chunk.slices(), chunk.offset()),
+            _ => false,
+        }
     }
 
-    /// Whether it is open, and takes these bytes.
-    pub(super) fn takes(&self, chunk: &Chunk<'_>) -> bool {
+    /// Begins the requests of a batch, of chunks that it [takes](Self::takes), as
+    /// [`UnderWay::begin`] does. Gives what has to go through the page cache, in this order; then nothing is
+    /// under way.
+    pub(super) fn begin(&mut self, requests: Vec<Request>) -> io::Result<Vec<Request>> {
         let Self::Open(direct) = self else {
-            return false;
+            return Ok(requests);
         };
-        chunk.is_long()
-            && direct
-                .alignment
-                .takes(chunk.slices.iter().copied(), chunk.offset)
+        let begun = direct.under_way.begin(requests);
+        self.left(begun)
     }
 
-    /// Writes what it [takes](Self::takes). None is under way any more when this returns.
-    pub(super) fn write(&mut self, chunks: &[Chunk<'_>]) -> io::Result<Way> {
+    /// Waits until nothing is under way. Gives what has to go through the page cache.
+    pub(super) fn settle(&mut self) -> io::Result<Vec<Request>> {
         let Self::Open(direct) = self else {
-            return Ok(Way::Cached);
+            return Ok(Vec::new());
         };
-        let mut requests: Vec<Request<'_>> = chunks.iter().flat_map(requests).collect();
-        match write_all(&mut direct.ring, &mut requests) {
-            Ok(()) => Ok(Way::Written),
+        let settled = direct.under_way.settle();
+        self.left(settled)
+    }
+
+    fn left(&mut self, done: Result<(), Failure>) -> io::Result<Vec<Request>> {
+        match done {
+            Ok(()) => Ok(Vec::new()),
             // some file systems and devices say so only now
-            Err(error) if is_refusal(unnamed(&error)) => {
-                self.refuse(&error);
-                Ok(Way::Cached)
+            Err(failure) if is_refusal(&failure.error) => {
+                self.refuse(&failure.error);
+                Ok(failure.left)
             }
-            Err(error) => Err(error),
+            Err(Failure { offset, error, .. }) => Err(named(offset, error)),
         }
     }
 
@@ -116,7 +168,7 @@ impl DirectFile {
             .custom_flags(OFlags::DIRECT.bits().cast_signed())
             .open(path)?;
         Ok(Self {
-            ring: Ring::new(direct)?,
+            under_way: UnderWay::new(Ring::new(direct)?),
             alignment: alignment.in_blocks(block_size),
         })
     }
@@ -128,28 +180,4 @@ fn is_refusal(error: &io::Error) -> bool {
     refusals
         .iter()
         .any(|refusal| errno == Some(refusal.raw_os_error()))
-}
-
-/// Cuts a chunk into requests.
-fn requests<'a>(chunk: &Chunk<'a>) -> Vec<Request<'a>> {
-    let mut requests = Vec::new();
-    let (mut offset, mut len) = (chunk.offset, 0);
-    let mut gathered = Vec::new();
-    let pieces = chunk
-        .slices
-        .iter()
-        .flat_map(|slice| slice.chunks(REQUEST_BYTES));
-    for piece in pieces {
-        if len + piece.len() > REQUEST_BYTES || gathered.len() == SLICES_MAX {
-            requests.push(Request::new(offset, std::mem::take(&mut gathered)));
-            offset += len as u64;
-            len = 0;
-        }
-        gathered.push(IoSlice::new(piece));
-        len += piece.len();
-    }
-    if !gathered.is_empty() {
-        requests.push(Request::new(offset, gathered));
-    }
-    requests
 }

@@ -4,14 +4,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
-use super::depth::named;
-use super::direct::{Chunk, Direct, Way};
-use super::{BlockDevice, WriteRun, check_range, fingerprint, zeroing};
+use super::depth::{Request, named};
+use super::direct::{Chunk, Direct};
+use super::{BlockDevice, WriteBatch, check_range, fingerprint, zeroing};
 use crate::identity::Fingerprint;
 use crate::units::{ByteLen, ByteOffset};
 use crate::vectored::write_all_at;
@@ -161,48 +161,34 @@ impl FileDevice {
         &self.file
     }
 
-    /// Writes through the page cache.
-    fn write_cached(&self, chunk: &Chunk<'_>) -> io::Result<()> {
-        if let [only] = chunk.slices[..] {
-            let written = self.file.write_all_at(only, chunk.offset);
-            return written.map_err(|error| named(chunk.offset, error));
+    /// Writes through the page cache. Nothing goes past it meanwhile: both ways never meet in one page.
+    fn write_cached(&self, chunk: Chunk<'_>) -> io::Result<()> {
+        let at = chunk.offset();
+        let mut slices = chunk.slices();
+        if let (Some(only), None) = (slices.next(), slices.next()) {
+            let written = self.file.write_all_at(only, at);
+            return written.map_err(|error| named(at, error));
         }
-        let slices = chunk.slices.iter().map(|slice| IoSlice::new(slice));
-        let slices: Vec<_> = slices.collect();
-        write_all_at(&self.file, &slices, chunk.offset).map_err(|(at, error)| named(at, error))
+        let slices: Vec<_> = chunk.slices().map(IoSlice::new).collect();
+        write_all_at(&self.file, &slices, at).map_err(|(at, error)| named(at, error))
     }
 
-    /// Writes what is long past the page cache where that can be done; gives what is left. Nothing is
-    /// under way any more when it returns: both ways never meet in one page.
-    fn write_direct<'a>(&self, chunks: Vec<Chunk<'a>>) -> io::Result<Vec<Chunk<'a>>> {
-        if !chunks.iter().any(Chunk::is_long) {
-            return Ok(chunks);
-        }
-        let mut direct = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
-        direct.look(&self.file, self.block_size);
-        let (long, mut left): (Vec<_>, Vec<_>) =
-            chunks.into_iter().partition(|chunk| direct.takes(chunk));
-        match direct.write(&long)? {
-            Way::Written => {}
-            Way::Cached => left.extend(long),
-        }
-        Ok(left)
-    }
-}
-
-/// What is written, ascending; what lies side by side is one chunk.
-fn side_by_side<'a>(writes: &[WriteRun<'a>]) -> Vec<Chunk<'a>> {
-    let mut ascending: Vec<&WriteRun<'a>> = writes.iter().collect();
-    ascending.sort_unstable_by_key(|run| run.offset);
-    let chunks = ascending.chunk_by(|left, right| {
-        left.offset.end(ByteLen(left.data.len() as u64)) == Some(right.offset)
-    });
-    chunks
-        .map(|runs| Chunk {
-            offset: runs[0].offset.get(),
-            slices: runs.iter().map(|run| run.data).collect(),
+    /// The same for what could not go past it, in this order.
+    fn write_refused(&self, requests: &[Request]) -> io::Result<()> {
+        requests.iter().try_for_each(|request| {
+            let written = write_all_at(&self.file, request.rest(), request.offset());
+            written.map_err(|(at, error)| named(at, error))
         })
-        .collect()
+    }
+
+    fn direct(&self) -> MutexGuard<'_, Direct> {
+        self.direct.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle_direct(&self, direct: &mut Direct) -> io::Result<()> {
+        let left = direct.settle()?;
+        self.write_refused(&left)
+    }
 }
 
 /// Size, block size and fingerprint of an open disk.
@@ -242,13 +228,28 @@ impl BlockDevice for FileDevice {
         self.file.write_all_at(data, offset.get())
     }
 
-    /// Goes once over the disk, and joins what lies side by side into one write.
-    fn write_batch(&self, writes: &[WriteRun<'_>]) -> io::Result<()> {
-        for run in writes {
-            check_range(self, run.offset, ByteLen(run.data.len() as u64))?;
+    /// Goes once over the disk, and joins what lies side by side into one write. What is long is under way
+    /// when this returns, unless there is something short as well.
+    fn write_behind(&self, batch: WriteBatch) -> io::Result<()> {
+        for (offset, len) in batch.ranges() {
+            check_range(self, offset, len)?;
         }
-        let left = self.write_direct(side_by_side(writes))?;
-        left.iter().try_for_each(|chunk| self.write_cached(chunk))
+        let mut direct = self.direct();
+        let (long, short): (Vec<_>, Vec<_>) =
+            Chunk::all(&batch).partition(|chunk| direct.takes(*chunk, &self.file, self.block_size));
+        let left = direct.begin(long.iter().flat_map(Chunk::requests).collect())?;
+        self.write_refused(&left)?;
+        if short.is_empty() {
+            return Ok(());
+        }
+        self.settle_direct(&mut direct)?;
+        short
+            .into_iter()
+            .try_for_each(|chunk| self.write_cached(chunk))
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        self.settle_direct(&mut self.direct())
     }
 
     fn write_zeroes(&self, offset: ByteOffset, len: ByteLen, unmap: bool) -> io::Result<()> {
@@ -257,6 +258,8 @@ impl BlockDevice for FileDevice {
     }
 
     fn sync(&self) -> io::Result<()> {
+        // whoever forgets to settle is not told that all is durable
+        self.settle()?;
         self.file.sync_data()
     }
 }

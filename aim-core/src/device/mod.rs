@@ -7,8 +7,10 @@ mod file_device;
 mod fingerprint;
 mod mem_device;
 mod ring;
+mod write_batch;
 mod zeroing;
 
-pub use block_device::{BlockDevice, WriteRun, check_range};
+pub use block_device::{BlockDevice, check_range};
 pub use file_device::{FileDevice, OpenDeviceError};
 pub use mem_device::MemDevice;
+pub use write_batch::{SharedBytes, WriteBatch};

@@ -23,11 +23,6 @@ impl FileMemory {
     /// Longest file that is taken into memory, in bytes: twice what a file has by default.
     pub const BYTES_MAX: u64 = 32 << 20;
 
-    /// All bytes of the file that it holds.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.room[self.start..self.start + self.len]
-    }
-
     /// Takes in all of a file.
     fn fill(&mut self, file: &dyn DirFile, len: usize) -> Result<(), ReadError> {
         if self.room.len() < len + ALIGN_BYTES {
@@ -42,6 +37,13 @@ impl FileMemory {
     }
 }
 
+impl AsRef<[u8]> for FileMemory {
+    /// All bytes of the file that it holds.
+    fn as_ref(&self) -> &[u8] {
+        &self.room[self.start..self.start + self.len]
+    }
+}
+
 /// What direct I/O wants of addresses, at most.
 const ALIGN_BYTES: usize = 4096;
 
@@ -49,7 +51,7 @@ const ALIGN_BYTES: usize = 4096;
 #[derive(Debug)]
 pub(super) enum Content {
     File(Arc<dyn DirFile>),
-    Memory(FileMemory),
+    Memory(Arc<FileMemory>),
 }
 
 impl Content {
@@ -59,7 +61,7 @@ impl Content {
         match (self, usize::try_from(len)) {
             (Self::File(file), Ok(size)) if len <= FileMemory::BYTES_MAX => {
                 memory.fill(&*file, size)?;
-                Ok(Self::Memory(memory))
+                Ok(Self::Memory(Arc::new(memory)))
             }
             (content, _) => Ok(content),
         }
@@ -69,7 +71,7 @@ impl Content {
         match self {
             Self::File(file) => file.read_exact_at(buffer, at).map_err(ReadError::at(at)),
             Self::Memory(memory) => {
-                buffer.copy_from_slice(slice(memory.bytes(), at, buffer.len() as u64)?);
+                buffer.copy_from_slice(slice((**memory).as_ref(), at, buffer.len() as u64)?);
                 Ok(())
             }
         }
@@ -80,7 +82,7 @@ impl Content {
         let (at, len) = (payload.place, payload.stored_size.into());
         match self {
             Self::File(file) => hash_payload(&**file, payload),
-            Self::Memory(memory) => Ok(payload_checksum(slice(memory.bytes(), at, len)?)),
+            Self::Memory(memory) => Ok(payload_checksum(slice((**memory).as_ref(), at, len)?)),
         }
     }
 
@@ -90,7 +92,7 @@ impl Content {
             Self::File(file) => check_zero(&**file, places),
             Self::Memory(memory) => {
                 let len = places.end.saturating_sub(places.start);
-                require_zero(places.start, slice(memory.bytes(), places.start, len)?)
+                require_zero(places.start, slice((**memory).as_ref(), places.start, len)?)
             }
         }
     }

@@ -348,15 +348,23 @@ impl VerifiedFile {
     /// been checked. `None` for one that is read when it is asked for.
     pub fn bytes_in_memory(&self) -> Option<&[u8]> {
         match &self.content {
-            Content::Memory(memory) => Some(memory.bytes()),
+            Content::Memory(memory) => Some((**memory).as_ref()),
             Content::File(_) => None,
         }
     }
 
-    /// The memory of a file that was loaded, for another one.
+    /// The memory in which they lie, for who uses them for longer than the file is there.
+    pub fn shared_memory(&self) -> Option<Arc<FileMemory>> {
+        match &self.content {
+            Content::Memory(memory) => Some(Arc::clone(memory)),
+            Content::File(_) => None,
+        }
+    }
+
+    /// The memory of a file that was loaded, for another one; none yet, if it is shared.
     pub fn into_memory(self) -> FileMemory {
         match self.content {
-            Content::Memory(memory) => memory,
+            Content::Memory(memory) => Arc::into_inner(memory).unwrap_or_default(),
             Content::File(_) => FileMemory::default(),
         }
     }

@@ -40,6 +40,9 @@ pub(super) fn turns(run: &Run) -> impl Iterator<Item = Turn> + '_ {
 
 /// Gives each file to `apply` when its turn has come, verified. Files are opened by this thread, and
 /// read by another one. An error of a file comes when its turn has, and ends it.
+///
+/// What `apply` has begun with a file may go on until it returns for the next one; so three files are in
+/// memory at most.
 pub(super) fn each(
     turns: impl IntoIterator<Item = Turn>,
     open: &mut Opener<'_>,
@@ -52,6 +55,7 @@ pub(super) fn each(
             Some((turn, Loading::start(scope, open, turn, memory)))
         };
         let mut memory = FileMemory::default();
+        let mut before: Option<VerifiedFile> = None;
         let mut ahead = start(FileMemory::default());
         while let Some((turn, loading)) = ahead {
             let file = loading.finish().map_err(|error| match error {
@@ -60,7 +64,8 @@ pub(super) fn each(
             })?;
             ahead = start(memory);
             apply(turn, &file)?;
-            memory = file.into_memory();
+            let before = before.replace(file);
+            memory = before.map_or_else(FileMemory::default, VerifiedFile::into_memory);
         }
         Ok(())
     })

@@ -1,11 +1,13 @@
 //! Writes that are gathered because they may go in any order.
 
-use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 
 use super::ReplayError;
-use crate::device::{BlockDevice, WriteRun};
+use super::layers::Layers;
+use crate::device::{BlockDevice, SharedBytes, WriteBatch};
 use crate::format::Iocb;
+use crate::journal::FileMemory;
 use crate::units::ByteOffset;
 
 /// Payload bytes that are gathered at most where they are not in memory anyway; a single payload
@@ -16,56 +18,29 @@ const BUFFER_BYTES: usize = 8 << 20;
 /// one's bytes are here. So what is here does not overlap, and may go in any order.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// By device and start.
-    pieces: BTreeMap<(u16, u64), Piece>,
+    layers: Layers,
     /// Payloads of files that are not in memory.
-    buffer: Vec<u8>,
+    buffer: Arc<Vec<u8>>,
     used: usize,
-}
-
-/// What is left of a write.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    /// End of its range on the device.
-    end: u64,
-    /// Where its bytes begin in the memory that holds them.
-    place: usize,
+    /// What was handed to the devices last, and may be on its way.
+    under_way: Arc<Vec<u8>>,
 }
 
 impl Batch {
-    /// Whether a range has a byte in common with one that is gathered.
-    pub(super) fn overlaps(&self, iocb: &Iocb) -> bool {
-        let (start, end) = range_of(iocb);
-        let before_end = (iocb.device, 0)..(iocb.device, end);
-        let nearest = self.pieces.range(before_end).next_back();
-        nearest.is_some_and(|(_, piece)| piece.end > start)
+    pub(super) fn is_empty(&self) -> bool {
+        self.layers.is_empty()
     }
 
     /// Takes in a write whose payload begins at `place` of the memory that [`drain`](Self::drain)
     /// will be given.
     pub(super) fn put(&mut self, iocb: &Iocb, place: usize) {
-        self.forget(iocb);
-        let (start, end) = range_of(iocb);
-        self.pieces
-            .insert((iocb.device, start), Piece { end, place });
+        self.layers.put(iocb.device, range_of(iocb), place);
     }
 
     /// Leaves out what is gathered of a range, since something later decides what it holds.
     pub(super) fn forget(&mut self, iocb: &Iocb) {
-        let (device, (start, end)) = (iocb.device, range_of(iocb));
-        let mut behind = None;
-        let mut before = self.pieces.range_mut((device, 0)..(device, start));
-        if let Some((&(_, at), piece)) = before.next_back().filter(|(_, piece)| piece.end > start) {
-            behind = piece.behind(at, end);
-            piece.end = start;
-        }
-        let inside = (device, start)..(device, end);
-        while let Some((&key, &piece)) = self.pieces.range(inside.clone()).next() {
-            self.pieces.remove(&key);
-            behind = behind.or_else(|| piece.behind(key.1, end));
-        }
-        if let Some(piece) = behind {
-            self.pieces.insert((device, end), piece);
+        if !self.layers.is_empty() {
+            self.layers.cut(iocb.device, range_of(iocb));
         }
     }
 
@@ -77,81 +52,58 @@ impl Batch {
     /// Takes in a write whose payload goes into the buffer, where this points.
     pub(super) fn gather(&mut self, iocb: &Iocb) -> &mut [u8] {
         let payload = self.used..self.used + iocb.stored_size() as usize;
-        if self.buffer.len() < payload.end {
-            self.buffer.resize(payload.end.next_power_of_two(), 0);
-        }
         self.put(iocb, payload.start);
         self.used = payload.end;
-        &mut self.buffer[payload]
+        // nobody shares it: a device has let go of it at the end of the last drain
+        let buffer = Arc::make_mut(&mut self.buffer);
+        if buffer.len() < payload.end {
+            buffer.resize(payload.end.next_power_of_two(), 0);
+        }
+        &mut buffer[payload]
     }
 
-    /// Stores what was gathered, and is empty again. Payloads lie in `memory`; without it, in the
-    /// buffer.
+    /// Hands what was gathered to the devices, and is empty again. What they were handed before is
+    /// on them then. Payloads lie in `memory`; without it, in the buffer.
     pub(super) fn drain(
         &mut self,
-        memory: Option<&[u8]>,
+        memory: Option<&Arc<FileMemory>>,
         devices: &[Arc<dyn BlockDevice>],
     ) -> Result<(), ReplayError> {
-        let memory = memory.unwrap_or(&self.buffer);
+        let memory: SharedBytes = match memory {
+            Some(memory) => memory.clone(),
+            None => self.buffer.clone(),
+        };
+        let pieces = self.layers.pieces();
         for (device, index) in devices.iter().zip(0..) {
-            let runs = self.runs(index, memory);
-            if runs.is_empty() {
-                continue;
-            }
-            let stored = device.write_batch(&runs);
-            stored.map_err(|source| ReplayError::Device {
-                what: "writing to",
-                device: index.into(),
-                source,
-            })?;
+            let pieces = pieces.iter().filter(|piece| piece.device == index);
+            let writes = pieces.map(|piece| {
+                // no longer than the memory in which it lies
+                let len = (piece.end - piece.start) as usize;
+                (ByteOffset(piece.start), piece.place..piece.place + len)
+            });
+            let begun = device.write_behind(WriteBatch::new(memory.clone(), writes));
+            begun.map_err(writing_to(index.into()))?;
         }
+        mem::swap(&mut self.buffer, &mut self.under_way);
         self.clear();
         Ok(())
-    }
-
-    /// What goes to a device, ascending. What lies side by side there and in memory is one.
-    fn runs<'a>(&self, device: u16, memory: &'a [u8]) -> Vec<WriteRun<'a>> {
-        let mut joined: Vec<(u64, Piece)> = Vec::new();
-        for (&(_, start), &piece) in self.pieces.range((device, 0)..=(device, u64::MAX)) {
-            match joined.last_mut() {
-                Some((at, last))
-                    if last.end == start && last.place_of(*at, start) == piece.place =>
-                {
-                    last.end = piece.end;
-                }
-                _ => joined.push((start, piece)),
-            }
-        }
-        let runs = joined.into_iter().map(|(start, piece)| WriteRun {
-            offset: ByteOffset(start),
-            data: &memory[piece.place..piece.place_of(start, piece.end)],
-        });
-        runs.collect()
     }
 
     /// Forgets what was gathered, and keeps the memory for what comes, up to a usual batch.
     pub(super) fn clear(&mut self) {
         self.used = 0;
-        self.pieces.clear();
+        self.layers.clear();
         if self.buffer.len() > BUFFER_BYTES {
-            self.buffer = Vec::new();
+            self.buffer = Arc::default();
         }
     }
 }
 
-impl Piece {
-    /// Where the byte for `offset` lies in memory, for a piece that begins at `start` of the device.
-    fn place_of(self, start: u64, offset: u64) -> usize {
-        // no longer than a payload, or than the memory in which it lies
-        self.place + (offset - start) as usize
-    }
-
-    /// What of a piece from `start` lies behind `end`, if anything does.
-    fn behind(self, start: u64, end: u64) -> Option<Self> {
-        (self.end > end).then(|| Self {
-            end: self.end,
-            place: self.place_of(start, end),
-        })
+pub(super) fn writing_to(device: usize) -> impl FnOnce(std::io::Error) -> ReplayError {
+    move |source| ReplayError::Device {
+        what: "writing to",
+        device,
+        source,
     }
 }
 
@@ -185,20 +137,6 @@ mod tests {
     }
 
     #[test]
-    fn overlap_needs_a_common_byte_on_the_same_device() {
-        let mut batch = Batch::default();
-        batch.gather(&write(1, 1024, 1024));
-        batch.gather(&write(1, 4096, 512));
-        assert!(batch.overlaps(&write(1, 1536, 512)));
-        assert!(batch.overlaps(&write(1, 512, 1024)));
-        assert!(batch.overlaps(&write(1, 0, 8192)));
-        assert!(!batch.overlaps(&write(1, 2048, 2048)));
-        assert!(!batch.overlaps(&write(1, 0, 1024)));
-        assert!(!batch.overlaps(&write(0, 1024, 1024)));
-        assert!(!batch.overlaps(&write(2, 1024, 1024)));
-    }
-
-    #[test]
     fn a_batch_takes_one_payload_of_any_size_and_then_is_full() {
         let mut batch = Batch::default();
         assert!(!batch.is_full(BUFFER_BYTES as u32 * 4));
@@ -208,71 +146,43 @@ mod tests {
         let device: Arc<dyn BlockDevice> = Arc::new(MemDevice::new(size, 512));
         batch.drain(None, &[device]).unwrap();
         assert!(!batch.is_full(512));
-        assert!(!batch.overlaps(&write(0, 0, 512)));
     }
 
-    /// Ranges and holes at random against a disk that does each at once.
     #[test]
-    fn the_later_one_of_two_writes_counts_byte_by_byte() {
-        let size = 64 * 512;
-        let mut word: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut below = |end: u64| {
-            word ^= word << 13;
-            word ^= word >> 7;
-            word ^= word << 17;
-            (word >> 16) % end
-        };
-        for _ in 0..500 {
-            let mut batch = Batch::default();
-            let mut model = [vec![0; size], vec![0; size]];
-            let devices: Vec<Arc<dyn BlockDevice>> = (0..2)
-                .map(|_| -> Arc<dyn BlockDevice> {
-                    Arc::new(MemDevice::new(ByteLen(size as u64), 512))
-                })
-                .collect();
-            for number in 1..=30_u8 {
-                let first = below(64);
-                let count = 1 + below((64 - first).min(12));
-                let iocb = write(below(2) as u16, first * 512, count * 512);
-                let touched = &mut model[usize::from(iocb.device)][first as usize * 512..]
-                    [..count as usize * 512];
-                if below(5) == 0 {
-                    batch.forget(&iocb);
-                    let device = &devices[usize::from(iocb.device)];
-                    device.write_zeroes(iocb.offset, iocb.len, false).unwrap();
-                    touched.fill(0);
-                } else {
-                    // bytes that differ inside of one payload, too
-                    let payload: Vec<u8> = (0..touched.len())
-                        .map(|at| number.wrapping_mul(7) ^ (at / 512) as u8)
-                        .collect();
-                    batch.gather(&iocb).copy_from_slice(&payload);
-                    touched.copy_from_slice(&payload);
-                }
-            }
+    fn what_is_gathered_while_a_batch_is_under_way_is_another_memory() {
+        let device: Arc<dyn BlockDevice> = Arc::new(MemDevice::new(ByteLen(4096), 512));
+        let devices = [device];
+        let mut batch = Batch::default();
+        for byte in 1..4 {
+            batch.gather(&write(0, 512, 512)).fill(byte);
+            let last = batch.under_way.clone();
             batch.drain(None, &devices).unwrap();
-            for (device, model) in devices.iter().zip(&model) {
-                let mut found = vec![0; size];
-                device.read(ByteOffset(0), &mut found).unwrap();
-                assert!(found == *model);
-            }
+            assert!(!Arc::ptr_eq(&last, &batch.under_way));
+            assert_eq!(batch.under_way[..512], [byte; 512]);
+            let mut found = [0; 512];
+            devices[0].read(ByteOffset(512), &mut found).unwrap();
+            assert_eq!(found, [byte; 512]);
         }
     }
 
     #[test]
-    fn what_lies_side_by_side_on_the_disk_and_in_memory_is_one_write() {
+    fn what_is_forgotten_is_not_written_and_each_device_gets_its_own() {
+        let size = 64 * 512;
+        let device = || -> Arc<dyn BlockDevice> { Arc::new(MemDevice::new(ByteLen(size), 512)) };
+        let devices = [device(), device()];
         let mut batch = Batch::default();
-        let memory = [0; 4096];
-        batch.put(&write(0, 1024, 512), 512);
-        batch.put(&write(0, 512, 512), 0);
-        batch.put(&write(0, 1536, 512), 2048);
-        batch.put(&write(1, 2048, 512), 2560);
-        let lens = |device| {
-            let runs = batch.runs(device, &memory).into_iter();
-            runs.map(|run| (run.offset.get(), run.data.len()))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(lens(0), [(512, 1024), (1536, 512)]);
-        assert_eq!(lens(1), [(2048, 512)]);
+        batch.gather(&write(0, 0, 2048)).fill(1);
+        batch.gather(&write(1, 1024, 2048)).fill(2);
+        batch.forget(&write(0, 512, 512));
+        batch.gather(&write(0, 1536, 1024)).fill(3);
+        batch.drain(None, &devices).unwrap();
+        let found = devices.each_ref().map(|device| {
+            let mut bytes = vec![0; 4096];
+            device.read(ByteOffset(0), &mut bytes).unwrap();
+            let (blocks, _) = bytes.as_chunks::<512>();
+            blocks.iter().map(|block| block[0]).collect::<Vec<_>>()
+        });
+        assert_eq!(found[0], [1, 0, 1, 3, 3, 0, 0, 0]);
+        assert_eq!(found[1], [0, 0, 2, 2, 2, 2, 0, 0]);
     }
 }

@@ -50,6 +50,7 @@ mod batch;
 mod compare;
 mod differences;
 mod error;
+mod layers;
 mod place;
 mod progress;
 mod replayer;

@@ -7,7 +7,7 @@ use super::batch::Batch;
 use super::place::{Standing, standing};
 use super::round::Round;
 use super::run::{Opener, verified};
-use super::transactions::{apply_transactions, device_of};
+use super::transactions::{apply_transactions, device_of, settle};
 use super::{Differences, ReplayError, Run, Summary};
 use crate::cursor::{MirrorCursor, MirrorCursorFile, Position};
 use crate::device::BlockDevice;
@@ -22,9 +22,10 @@ use crate::units::FileNumber;
 /// [module](super).
 ///
 /// It must be the only one who changes the devices, the cursor's `intent` and `applied`, and the
-/// differences beside the cursor. Memory: two files with their IOCBs, the one that is applied and the
-/// next, as far as they have up to [`FileMemory::BYTES_MAX`](crate::journal::FileMemory::BYTES_MAX);
-/// of longer ones the IOCBs, and one batch of writes, up to 8 MiB or one payload.
+/// differences beside the cursor. Memory: three files with their IOCBs, the one that is applied, the
+/// one before it while the devices still write it, and the next, as far as they have up to
+/// [`FileMemory::BYTES_MAX`](crate::journal::FileMemory::BYTES_MAX); of longer ones the IOCBs, and two
+/// batches of writes, each up to 8 MiB or one payload.
 #[derive(Debug)]
 pub struct Replay {
     volume: VolumeIdentity,
@@ -173,13 +174,13 @@ impl Replay {
         }
         let mut round = self.start_round(&run, summary)?;
         self.note_intent(&mut round)?;
-        for file in next {
-            self.apply_file(&mut round, file)?;
-        }
+        let mut next = next.into_iter();
+        let done = next.try_for_each(|file| self.apply_file(&mut round, file));
+        self.settle(&mut round).and(done)?;
         self.end_round(round)
     }
 
-    /// Applies the files of a complete run as [`apply_run`](Self::apply_run) does, with two of
+    /// Applies the files of a complete run as [`apply_run`](Self::apply_run) does, with three of
     /// them in memory at a time, however many there are. Each is opened shortly before its turn, and
     /// read by a thread of its own while the one before is applied.
     ///
@@ -203,7 +204,9 @@ impl Replay {
         let done = ahead::each(turns, open, |turn, file| {
             self.take_turn(&mut round, turn, file)
         });
-        match done {
+        // whatever has come in between: nothing stays under way
+        let settled = self.settle(&mut round);
+        match settled.and(done) {
             Err(error) if round.cut() => self.end_round(round).and(Err(error)),
             Err(error) => Err(error),
             Ok(()) => self.end_round(round),
@@ -321,6 +324,13 @@ impl Replay {
     fn apply_file(&mut self, round: &mut Round, file: &VerifiedFile) -> Result<(), ReplayError> {
         round.touch();
         apply_transactions(file, &self.devices, &mut self.batch, &mut round.progress)
+    }
+
+    /// The end of step 3.
+    fn settle(&self, round: &mut Round) -> Result<(), ReplayError> {
+        settle(&self.devices)?;
+        round.settle();
+        Ok(())
     }
 
     /// Steps 4 to 6.

@@ -17,8 +17,10 @@ pub(super) struct Round {
     /// Files up to the last place where it could end, and that place.
     done: u64,
     reached: Option<Position>,
-    /// Files of which something was applied.
+    /// Files of which something was begun.
     touched: u64,
+    /// Whether all that was begun has ended.
+    is_settled: bool,
 }
 
 impl Round {
@@ -42,6 +44,7 @@ impl Round {
             done: 0,
             reached: None,
             touched: 0,
+            is_settled: true,
         }
     }
 
@@ -54,9 +57,16 @@ impl Round {
     /// The next file is about to be applied.
     pub(super) fn touch(&mut self) {
         self.touched += 1;
+        self.is_settled = false;
     }
 
-    /// All that was touched is done, and it could end here.
+    /// All that was begun has ended.
+    pub(super) fn settle(&mut self) {
+        self.is_settled = true;
+    }
+
+    /// All files that were touched are begun to their ends, and once that is [settled](Self::settle) it
+    /// could end here.
     pub(super) fn reach(&mut self, place: Position) {
         self.reached = Some(place);
         self.done = self.touched;
@@ -65,7 +75,8 @@ impl Round {
     /// Ends it at the last place where it could, if the devices hold just what is before that. Says
     /// whether they do.
     pub(super) fn cut(&mut self) -> bool {
-        let Some(reached) = self.reached.filter(|_| self.done == self.touched) else {
+        let is_exact = self.is_settled && self.done == self.touched;
+        let Some(reached) = self.reached.filter(|_| is_exact) else {
             return false;
         };
         self.end = reached;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ReplayError;
-use super::batch::Batch;
+use super::batch::{Batch, writing_to};
 use super::progress::Progress;
 use super::run::reading;
 use crate::device::{BlockDevice, check_range};
@@ -12,8 +12,8 @@ use crate::journal::VerifiedFile;
 
 type Devices = [Arc<dyn BlockDevice>];
 
-/// Step 3 of a run, for one file: afterwards the devices hold what its transactions leave, done one
-/// after the other. In between they need not hold what they held on the source at any time, but where
+/// Step 3 of a run, for one file: once the devices are [settled](settle) they hold what its transactions
+/// leave, done one after the other; what was done before this file they do when it returns. In between they need not hold what they held on the source at any time, but where
 /// a verify record is compared: nobody relies on them before the run is applied, and it is done again
 /// from its start otherwise. So writes are gathered over flushes, and of writes that cover each other
 /// only the last is done.
@@ -23,7 +23,8 @@ pub(super) fn apply_transactions(
     batch: &mut Batch,
     progress: &mut Progress,
 ) -> Result<(), ReplayError> {
-    let memory = file.bytes_in_memory();
+    let memory = file.shared_memory();
+    let memory = memory.as_ref();
     for iocb in file.records() {
         progress.summary.count(iocb);
         match iocb.kind {
@@ -44,10 +45,12 @@ pub(super) fn apply_transactions(
                 zero(devices, iocb, true)?;
             }
             Kind::Verify { digest } => {
-                if batch.overlaps(iocb) {
+                let (index, device) = device_of(devices, iocb)?;
+                if !batch.is_empty() {
                     batch.drain(memory, devices)?;
                 }
-                progress.compare(device_of(devices, iocb)?.1, iocb, digest);
+                device.settle().map_err(writing_to(index))?;
+                progress.compare(device, iocb, digest);
             }
             Kind::Flush
             | Kind::Void
@@ -60,8 +63,16 @@ pub(super) fn apply_transactions(
             progress.note_written(iocb);
         }
     }
-    // payloads in memory go with the file
+    // so that no more than two files are in the hands of the devices
     batch.drain(memory, devices)
+}
+
+/// Waits until all that was handed to the devices is on them. All of them are asked, so that nothing is
+/// under way after an error, either.
+pub(super) fn settle(devices: &Devices) -> Result<(), ReplayError> {
+    let settled = devices.iter().enumerate();
+    let settled = settled.map(|(index, device)| device.settle().map_err(writing_to(index)));
+    settled.fold(Ok(()), Result::and)
 }
 
 /// Takes in a write of a file that is not in memory.
@@ -80,6 +91,7 @@ fn gather(
 
 fn zero(devices: &Devices, iocb: &Iocb, unmap: bool) -> Result<(), ReplayError> {
     let (index, device) = device_of(devices, iocb)?;
+    device.settle().map_err(writing_to(index))?;
     let done = match iocb.kind {
         Kind::Discard => device.discard(iocb.offset, iocb.len),
         _ => device.write_zeroes(iocb.offset, iocb.len, unmap),
