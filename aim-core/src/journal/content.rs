@@ -4,48 +4,11 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::file_memory::FileMemory;
 use super::read_error::ReadError;
 use crate::format::Payload;
 use crate::format::checksum::{PayloadHasher, payload_checksum};
 use crate::fs::DirFile;
-
-/// Memory for a whole journal file, to be used for one after the other.
-///
-/// The first byte of a file lies at an address that direct I/O takes, so payloads do, too.
-#[derive(Debug, Default)]
-pub struct FileMemory {
-    room: Vec<u8>,
-    start: usize,
-    len: usize,
-}
-
-impl FileMemory {
-    /// Longest file that is taken into memory, in bytes: twice what a file has by default.
-    pub const BYTES_MAX: u64 = 32 << 20;
-
-    /// Takes in all of a file.
-    fn fill(&mut self, file: &dyn DirFile, len: usize) -> Result<(), ReadError> {
-        if self.room.len() < len + ALIGN_BYTES {
-            self.room = vec![0; len + ALIGN_BYTES];
-            // an address of which that can't be told is left as it is
-            let start = self.room.as_ptr().align_offset(ALIGN_BYTES);
-            self.start = if start < ALIGN_BYTES { start } else { 0 };
-        }
-        self.len = len;
-        let bytes = &mut self.room[self.start..self.start + len];
-        file.read_exact_at(bytes, 0).map_err(ReadError::at(0))
-    }
-}
-
-impl AsRef<[u8]> for FileMemory {
-    /// All bytes of the file that it holds.
-    fn as_ref(&self) -> &[u8] {
-        &self.room[self.start..self.start + self.len]
-    }
-}
-
-/// What direct I/O wants of addresses, at most.
-const ALIGN_BYTES: usize = 4096;
 
 /// The bytes of a journal file.
 #[derive(Debug)]

@@ -8,6 +8,7 @@
 
 mod chain;
 mod content;
+mod file_memory;
 mod name;
 mod pages;
 mod read_error;
@@ -20,7 +21,7 @@ mod write_error;
 mod writer;
 
 pub use chain::{LinkError, check_link, check_step, check_volume};
-pub use content::FileMemory;
+pub use file_memory::FileMemory;
 pub use name::{FileName, InvalidName};
 pub use read_error::ReadError;
 pub use reader::{ParsedFile, VerifiedFile};

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use super::content::{Content, FileMemory, hash_payload};
+use super::content::{Content, hash_payload};
+use super::file_memory::FileMemory;
 use super::name::FileName;
 use super::read_error::ReadError;
 use super::sealed::{SealedFile, file_name, position_behind};
