@@ -12,14 +12,15 @@
 //!    durable.
 //! 3. The transactions are done, file by file; the one behind, or the group behind, is verified
 //!    whole before any of its own is. Of what a file does to the devices only what it leaves is
-//!    done, in any order. Verify records are compared where they stand.
-//! 4. The devices are synced.
+//!    done, in any order. The writes of a file may be under way while the next one's begin, but for those
+//!    that overlap. Verify records are compared where they stand: all before has ended then.
+//! 4. All writes have ended; the devices are synced.
 //! 5. What verify records have shown is stored, if there is anything new: [`Differences`].
 //! 6. *Applied*: the cursor says that the devices hold everything up to the run's last file;
 //!    durable.
 //!
-//! Where a file can't be used, the run ends before it, or before its group, by steps 4 to 6. Nothing
-//! behind that was touched, so the intent comes back to there as well.
+//! Where a file can't be used, the run ends before it, or before its group, by steps 4 to 6, if all
+//! that was begun ends well. Nothing behind that was touched, so the intent comes back to there as well.
 //!
 //! Flushes have no meaning in step 3: the devices are at no time of it what the source was at a time,
 //! and nobody may use them before step 6.

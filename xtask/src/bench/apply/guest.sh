@@ -32,6 +32,9 @@ while [ $# -gt 0 ]; do
     mkdir /tmp/files/journal
     cp -r "$journal/outgoing" /tmp/files/journal/
     dmsetup create logged --table "0 $(blockdev --getsz /dev/vda) log-writes /dev/vda /dev/vdb"
+    # no udev is here, and fio would make a plain file of that name
+    dmsetup mknodes logged
+    [ -b /dev/mapper/logged ]
     fio --name=log --filename=/dev/mapper/logged --replay_redirect=/dev/mapper/logged \
         --read_iolog="$iolog" --replay_no_stall=1 --direct=1 --ioengine=libaio --iodepth=32 \
         > /tmp/said 2>&1 || { cat /tmp/said >&2; exit 1; }
