@@ -1,12 +1,10 @@
-//! Many writes at a time: which may be under way together, and what is done with those that end short,
-//! or fail.
+//! Many writes at a time: which may be under way together, and what becomes of those that fail.
 
 use std::io::{self, IoSlice};
 use std::mem;
 use std::ops::Range;
-use std::slice;
 
-use super::write_batch::SharedBytes;
+use super::request::{Next, Request};
 
 /// Takes writes and tells which have ended, in any order.
 pub(super) trait WriteQueue {
@@ -24,81 +22,6 @@ pub(super) trait WriteQueue {
 
     /// Waits for the end of one that was begun: bytes written, or an error. There is one.
     fn wait(&mut self) -> (usize, io::Result<usize>);
-}
-
-/// Bytes for one place of a disk.
-pub(super) struct Request {
-    offset: u64,
-    /// Bytes of `memory`, which is theirs for as long as they are.
-    slices: Vec<IoSlice<'static>>,
-    /// Slices before it are written.
-    first: usize,
-    _memory: SharedBytes,
-}
-
-/// What is to be done with a request that has come back.
-enum Next {
-    Nothing,
-    Again,
-    Fail(io::Error),
-}
-
-impl Request {
-    /// These ranges of `memory`, one after the other.
-    pub(super) fn new(memory: &SharedBytes, offset: u64, places: Vec<Range<usize>>) -> Self {
-        let bytes: &[u8] = (**memory).as_ref();
-        // SAFETY: what is borrowed from the content of an `Arc` lasts until that is changed or dropped,
-        // which nobody can while the `Arc` of this request is there. Nobody gets at the slices but
-        // by a borrow of the request.
-        let bytes: &'static [u8] = unsafe { slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
-        let slices = places.into_iter().map(|place| IoSlice::new(&bytes[place]));
-        Self {
-            offset,
-            slices: slices.collect(),
-            first: 0,
-            _memory: memory.clone(),
-        }
-    }
-
-    /// Where what is left begins.
-    pub(super) fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// What is left to be written.
-    pub(super) fn rest(&self) -> &[IoSlice<'_>] {
-        &self.slices[self.first..]
-    }
-
-    fn range(&self) -> Range<u64> {
-        let len: usize = self.rest().iter().map(|slice| slice.len()).sum();
-        self.offset..self.offset.saturating_add(len as u64)
-    }
-
-    fn after(&mut self, written: io::Result<usize>) -> Next {
-        let written = match written {
-            Err(error) if is_passing(&error) => 0,
-            Err(error) => return Next::Fail(error),
-            Ok(0) => return Next::Fail(io::ErrorKind::WriteZero.into()),
-            Ok(written) => written,
-        };
-        self.offset += written as u64;
-        let mut rest = &mut self.slices[self.first..];
-        let before = rest.len();
-        IoSlice::advance_slices(&mut rest, written);
-        self.first += before - rest.len();
-        match self.rest() {
-            [] => Next::Nothing,
-            _ => Next::Again,
-        }
-    }
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
-    )
 }
 
 /// Writes that are under way, of the batch that came last and while that is begun of the one before. They own
@@ -177,7 +100,7 @@ impl<Q: WriteQueue> UnderWay<Q> {
         }
         let failed = mem::take(&mut self.failed);
         let (begun, errors): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
-        let places = begun.iter().map(|begun| begun.request.offset);
+        let places = begun.iter().map(|begun| begun.request.offset());
         let lowest = places.zip(errors).min_by_key(|(offset, _)| *offset);
         let Some((offset, error)) = lowest else {
             return Ok(());
@@ -220,7 +143,7 @@ impl<Q: WriteQueue> UnderWay<Q> {
         // `wait` takes it out with its end; and this struct waits for all before it is gone.
         let pushed = unsafe {
             let request = &begun.request;
-            self.queue.push(index, request.offset, request.rest())
+            self.queue.push(index, request.offset(), request.rest())
         };
         match pushed {
             Ok(()) => self.count += 1,
@@ -282,6 +205,7 @@ struct Named {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::write_batch::SharedBytes;
     use super::*;
 
     /// Writes to memory, at most `most` bytes at once, when it is waited for: the one that was begun

@@ -12,7 +12,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::depth::{Failure, Request, UnderWay, named};
+use super::depth::{Failure, UnderWay, named};
+use super::request::Request;
 use super::ring::Ring;
 use super::write_batch::{Piece, SharedBytes, WriteBatch};
 use crate::alignment::Alignment;

@@ -9,8 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
-use super::depth::{Request, named};
+use super::depth::named;
 use super::direct::{Chunk, Direct};
+use super::request::Request;
 use super::{BlockDevice, WriteBatch, check_range, fingerprint, zeroing};
 use crate::identity::Fingerprint;
 use crate::units::{ByteLen, ByteOffset};

@@ -6,6 +6,7 @@ mod direct;
 mod file_device;
 mod fingerprint;
 mod mem_device;
+mod request;
 mod ring;
 mod write_batch;
 mod zeroing;

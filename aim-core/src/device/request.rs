@@ -1,0 +1,84 @@
+//! A write on its way, which may end short.
+
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::slice;
+
+use super::write_batch::SharedBytes;
+
+/// Bytes for one place of a disk.
+pub(super) struct Request {
+    offset: u64,
+    /// Bytes of `memory`, which is theirs for as long as they are.
+    slices: Vec<IoSlice<'static>>,
+    /// Slices before it are written.
+    first: usize,
+    _memory: SharedBytes,
+}
+
+/// What is to be done with a request that has come back.
+pub(super) enum Next {
+    Nothing,
+    Again,
+    Fail(io::Error),
+}
+
+impl Request {
+    /// These ranges of `memory`, one after the other.
+    pub(super) fn new(memory: &SharedBytes, offset: u64, places: Vec<Range<usize>>) -> Self {
+        let bytes: &[u8] = (**memory).as_ref();
+        // SAFETY: what is borrowed from the content of an `Arc` lasts until that is changed or dropped,
+        // which nobody can while the `Arc` of this request is there. Nobody gets at the slices but
+        // by a borrow of the request.
+        let bytes: &'static [u8] = unsafe { slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
+        let slices = places.into_iter().map(|place| IoSlice::new(&bytes[place]));
+        Self {
+            offset,
+            slices: slices.collect(),
+            first: 0,
+            _memory: memory.clone(),
+        }
+    }
+
+    /// Where what is left begins.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// What is left to be written.
+    pub(super) fn rest(&self) -> &[IoSlice<'_>] {
+        &self.slices[self.first..]
+    }
+
+    /// Where that goes on the disk.
+    pub(super) fn range(&self) -> Range<u64> {
+        let len: usize = self.rest().iter().map(|slice| slice.len()).sum();
+        self.offset..self.offset.saturating_add(len as u64)
+    }
+
+    /// Takes in what became of it.
+    pub(super) fn after(&mut self, written: io::Result<usize>) -> Next {
+        let written = match written {
+            Err(error) if is_passing(&error) => 0,
+            Err(error) => return Next::Fail(error),
+            Ok(0) => return Next::Fail(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+        };
+        self.offset += written as u64;
+        let mut rest = &mut self.slices[self.first..];
+        let before = rest.len();
+        IoSlice::advance_slices(&mut rest, written);
+        self.first += before - rest.len();
+        match self.rest() {
+            [] => Next::Nothing,
+            _ => Next::Again,
+        }
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+    )
+}
