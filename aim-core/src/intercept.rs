@@ -93,6 +93,17 @@ pub struct Memory {
     pub len: usize,
 }
 
+/// Whoever has such memory.
+///
+/// # Safety
+///
+/// As long as the value lives [`memory`](Self::memory) gives the same, and that is mapped and keeps
+/// its pages.
+pub unsafe trait Steady: std::fmt::Debug + Send + Sync {
+    /// The memory.
+    fn memory(&self) -> Memory;
+}
+
 /// How a request ended on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

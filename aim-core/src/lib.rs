@@ -31,4 +31,5 @@ pub mod spool;
 pub mod state_file;
 pub mod units;
 mod vectored;
+mod write_queue;
 mod xxh3;

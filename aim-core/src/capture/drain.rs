@@ -18,6 +18,7 @@ use super::signal::Rest;
 use super::staged::staged_record;
 use super::{CaptureState, OnFull, SeriesError, Wanted, status};
 use crate::format::Kind;
+use crate::intercept::Steady;
 use crate::units::{ByteLen, Lsn, Timestamp};
 
 /// Payload bytes taken into one write.
@@ -58,6 +59,8 @@ enum Turn {
 impl Drain {
     pub(super) fn new(shared: Arc<Shared>, series: Series, on_full: OnFull) -> Self {
         let next = shared.gate.last().next();
+        let payloads: Arc<dyn Steady> = shared.clone();
+        series.hold(&payloads);
         Self {
             shared,
             series,

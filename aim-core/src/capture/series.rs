@@ -7,6 +7,7 @@
 
 use std::io;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::room::{Fill, used_up};
@@ -15,6 +16,7 @@ use crate::clock::Clock;
 use crate::cursor::Position;
 use crate::failpoint::{Failpoint, reach};
 use crate::format::Kind;
+use crate::intercept::Steady;
 use crate::journal::{FileName, OpenFile, OpenSpec, Record, SealedFile};
 use crate::spool::SourceSpool;
 use crate::units::{ByteLen, ByteOffset, Lsn, Timestamp, VolumeId};
@@ -117,6 +119,11 @@ impl Series {
             Err(error) => return Err(error),
         };
         Ok((series, taken_up))
+    }
+
+    /// Says where the payloads will lie.
+    pub(super) fn hold(&self, payloads: &Arc<dyn Steady>) {
+        self.spool.open_folder().hold(payloads);
     }
 
     /// Appends the first records of `records`, as many as go into one file; at least one. They

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::cursor::Position;
 use crate::failpoint::{Failpoint, reach};
 use crate::format::Kind;
-use crate::intercept::Landing;
+use crate::intercept::{Landing, Memory, Steady};
 use crate::request::Request;
 use crate::units::{ByteLen, Lsn, Timestamp, VolumeId};
 
@@ -69,6 +69,13 @@ pub(super) enum Stop {
     Clean,
     /// At once, leaving everything as it lies.
     Abandon,
+}
+
+// SAFETY: the ring is unmapped when its last user is gone, and that has this; it keeps its pages.
+unsafe impl Steady for Shared {
+    fn memory(&self) -> Memory {
+        self.staging.memory()
+    }
 }
 
 impl Shared {

@@ -12,15 +12,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::depth::{Failure, UnderWay, named};
-use super::request::Request;
-use super::ring::Ring;
-use super::write_batch::{Piece, SharedBytes, WriteBatch};
+use super::write_batch::{Piece, WriteBatch};
 use crate::alignment::Alignment;
 use crate::vectored::SLICES_MAX;
+use crate::write_queue::{Failure, Request, Ring, RingFile, SharedBytes, UnderWay};
 
 /// What is shorter goes through the page cache.
 const LONG_BYTES: usize = 64 << 10;
+
+/// Writes that are under way at most. Each has up to a MiB: enough for any disk.
+const DEPTH: u32 = 32;
 
 /// Longest request.
 const REQUEST_BYTES: usize = 1 << 20;
@@ -57,7 +58,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// It, cut into requests.
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(super) fn requests(&self) -> Vec<Request<'static>> {
         let mut requests = Vec::new();
         let (mut offset, mut len) = (self.offset(), 0);
         let mut gathered = Vec::new();
@@ -65,7 +66,7 @@ impl<'a> Chunk<'a> {
         for piece in places.flat_map(pieces) {
             if len + piece.len() > REQUEST_BYTES || gathered.len() == SLICES_MAX {
                 let places = std::mem::take(&mut gathered);
-                requests.push(Request::new(self.memory, offset, places));
+                requests.push(Request::of(self.memory, offset, places));
                 offset += len as u64;
                 len = 0;
             }
@@ -73,7 +74,7 @@ impl<'a> Chunk<'a> {
             gathered.push(piece);
         }
         if !gathered.is_empty() {
-            requests.push(Request::new(self.memory, offset, gathered));
+            requests.push(Request::of(self.memory, offset, gathered));
         }
         requests
     }
@@ -98,7 +99,7 @@ pub(super) enum Direct {
 
 #[derive(Debug)]
 pub(super) struct DirectFile {
-    under_way: UnderWay<Ring>,
+    under_way: UnderWay<'static, RingFile<Ring, File>>,
     alignment: Alignment,
 }
 
@@ -124,7 +125,10 @@ impl Direct {
     /// Begins the requests of a batch, of chunks that it [takes](Self::takes), as
     /// [`UnderWay::begin`] does. Gives what has to go through the page cache, in this order; then nothing is
     /// under way.
-    pub(super) fn begin(&mut self, requests: Vec<Request>) -> io::Result<Vec<Request>> {
+    pub(super) fn begin(
+        &mut self,
+        requests: Vec<Request<'static>>,
+    ) -> io::Result<Vec<Request<'static>>> {
         let Self::Open(direct) = self else {
             return Ok(requests);
         };
@@ -133,7 +137,7 @@ impl Direct {
     }
 
     /// Waits until nothing is under way. Gives what has to go through the page cache.
-    pub(super) fn settle(&mut self) -> io::Result<Vec<Request>> {
+    pub(super) fn settle(&mut self) -> io::Result<Vec<Request<'static>>> {
         let Self::Open(direct) = self else {
             return Ok(Vec::new());
         };
@@ -141,7 +145,7 @@ impl Direct {
         self.left(settled)
     }
 
-    fn left(&mut self, done: Result<(), Failure>) -> io::Result<Vec<Request>> {
+    fn left(&mut self, done: Result<(), Failure<'static>>) -> io::Result<Vec<Request<'static>>> {
         match done {
             Ok(()) => Ok(Vec::new()),
             // some file systems and devices say so only now
@@ -149,7 +153,11 @@ impl Direct {
                 self.refuse(&failure.error);
                 Ok(failure.left)
             }
-            Err(Failure { offset, error, .. }) => Err(named(offset, error)),
+            Err(failure) => {
+                // a ring that has refused once would take nothing any more
+                *self = Self::Untried;
+                Err(failure.into())
+            }
         }
     }
 
@@ -169,7 +177,7 @@ impl DirectFile {
             .custom_flags(OFlags::DIRECT.bits().cast_signed())
             .open(path)?;
         Ok(Self {
-            under_way: UnderWay::new(Ring::new(direct)?),
+            under_way: UnderWay::new(Ring::new(DEPTH)?.only_to(direct)),
             alignment: alignment.in_blocks(block_size),
         })
     }

@@ -9,13 +9,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
-use super::depth::named;
 use super::direct::{Chunk, Direct};
-use super::request::Request;
 use super::{BlockDevice, WriteBatch, check_range, fingerprint, zeroing};
 use crate::identity::Fingerprint;
 use crate::units::{ByteLen, ByteOffset};
 use crate::vectored::write_all_at;
+use crate::write_queue::{Request, named};
 
 /// Block size that a plain file is said to have.
 const FILE_BLOCK_BYTES: u32 = 512;
@@ -175,7 +174,7 @@ impl FileDevice {
     }
 
     /// The same for what could not go past it, in this order.
-    fn write_refused(&self, requests: &[Request]) -> io::Result<()> {
+    fn write_refused(&self, requests: &[Request<'static>]) -> io::Result<()> {
         requests.iter().try_for_each(|request| {
             let written = write_all_at(&self.file, request.rest(), request.offset());
             written.map_err(|(at, error)| named(at, error))

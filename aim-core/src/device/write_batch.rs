@@ -2,12 +2,9 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::units::{ByteLen, ByteOffset};
-
-/// Bytes that a disk shares with whoever has handed them to it, until it has written them.
-pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
+use crate::write_queue::SharedBytes;
 
 /// Writes that may go in any order: none overlaps another.
 #[derive(Clone)]

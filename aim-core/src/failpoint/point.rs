@@ -61,8 +61,8 @@ points! {
     OpenCreated = "open.created",
     /// Its header is synced, its name is not.
     OpenSynced = "open.synced",
-    /// Payloads are in the file, their IOCBs are not.
-    AppendPayloads = "append.payloads",
+    /// Of payloads and their IOCBs, the ones are in the file, the others are not.
+    PartWritten = "part.written",
     /// Records are in the file, and not synced.
     AppendWritten = "append.written",
     /// Records are synced, and nobody has been told.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::failpoint::{Failpoint, reach};
+use crate::intercept::Steady;
 
 /// A folder of a file system.
 ///
@@ -25,6 +26,12 @@ pub trait Directory: Debug + Send + Sync + 'static {
     /// aligned as the file system wants it goes past the page cache, where it can.
     fn create_direct(&self, name: &str) -> io::Result<Arc<dyn DirFile>> {
         self.create(name)
+    }
+
+    /// Says that what is written to such files comes from `memory`, as long as that lives: its pages
+    /// may be held for it. It takes the place of what was said before.
+    fn hold(&self, memory: &Arc<dyn Steady>) {
+        let _ = memory;
     }
 
     /// Opens an existing file, for reading and writing if `writable`.
@@ -89,6 +96,15 @@ impl dyn Directory {
     }
 }
 
+/// Bytes for one place of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// Where they go, in bytes.
+    pub offset: u64,
+    /// One after the other.
+    pub slices: &'a [IoSlice<'a>],
+}
+
 /// An open file of a [`Directory`]. All methods may be called from several threads.
 pub trait DirFile: Debug + Send + Sync + 'static {
     /// Length in bytes.
@@ -105,6 +121,13 @@ pub trait DirFile: Debug + Send + Sync + 'static {
     /// Writes all slices one after the other from `offset` (bytes), extending the file.
     fn write_all_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
 
+    /// Writes parts that do not overlap, in any order or all at once. None is under way any more when
+    /// this returns; after an error, and after the death of the process, any of them may be in the
+    /// file, and any missing.
+    fn write_parts(&self, parts: &[Part<'_>]) -> io::Result<()> {
+        write_in_turn(self, parts)
+    }
+
     /// Reserves space up to `len` bytes without changing the length, so that later writes need
     /// no allocation. Where the file system can't, it does nothing.
     fn allocate(&self, len: u64) -> io::Result<()>;
@@ -115,4 +138,15 @@ pub trait DirFile: Debug + Send + Sync + 'static {
     /// Makes content and length durable. After an error nothing is known of what was written
     /// since the last success, and a second call proves nothing.
     fn sync_data(&self) -> io::Result<()>;
+}
+
+/// Writes parts one after the other.
+pub(super) fn write_in_turn<F: DirFile + ?Sized>(file: &F, parts: &[Part<'_>]) -> io::Result<()> {
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            reach(Failpoint::PartWritten)?;
+        }
+        file.write_all_at(part.slices, part.offset)?;
+    }
+    Ok(())
 }

@@ -9,8 +9,11 @@ use std::sync::Arc;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use super::at_once::AtOnce;
 use super::direct::DirectFile;
-use super::{DirFile, Directory};
+use super::directory::write_in_turn;
+use super::{DirFile, Directory, Part};
+use crate::intercept::Steady;
 use crate::vectored::write_all_at;
 
 /// A folder of the operating system's file system.
@@ -18,6 +21,7 @@ use crate::vectored::write_all_at;
 pub struct HostDirectory {
     path: PathBuf,
     handle: File,
+    at_once: Arc<AtOnce>,
 }
 
 impl HostDirectory {
@@ -28,7 +32,12 @@ impl HostDirectory {
         if !handle.metadata()?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Arc::new(Self { path, handle }))
+        let at_once = Arc::new(AtOnce::new());
+        Ok(Arc::new(Self {
+            path,
+            handle,
+            at_once,
+        }))
     }
 
     /// Opens a folder, creating it (not its parents) if it is missing.
@@ -86,8 +95,12 @@ impl Directory for HostDirectory {
             .write(true)
             .create_new(true)
             .open(&path)?;
-        let direct = DirectFile::open(&path);
+        let direct = DirectFile::open(&path).map(|direct| (direct, self.at_once.clone()));
         Ok(Arc::new(HostFile { file, direct }))
+    }
+
+    fn hold(&self, memory: &Arc<dyn Steady>) {
+        self.at_once.hold(memory);
     }
 
     fn open(&self, name: &str, writable: bool) -> io::Result<Arc<dyn DirFile>> {
@@ -124,8 +137,29 @@ impl Directory for HostDirectory {
 #[derive(Debug)]
 struct HostFile {
     file: File,
-    /// The same file, for what can go past the page cache.
-    direct: Option<DirectFile>,
+    /// The same file, for what can go past the page cache, and what writes much of it at once.
+    direct: Option<(DirectFile, Arc<AtOnce>)>,
+}
+
+impl HostFile {
+    /// Writes parts at the same time, if they can go past the page cache. `None` if they have to go
+    /// another way, one after the other; some of them may be written.
+    fn write_at_once(&self, parts: &[Part<'_>]) -> Option<io::Result<()>> {
+        let (direct, at_once) = self.direct.as_ref()?;
+        let is_direct = |part: &Part<'_>| direct.takes(part.slices, part.offset);
+        if parts.len() < 2 || !parts.iter().all(is_direct) {
+            return None;
+        }
+        match at_once.write(direct.file(), parts)? {
+            Err(failure) if is_refusal(&failure.error) => None,
+            written => Some(written.map_err(io::Error::from)),
+        }
+    }
+}
+
+/// Whether a file system wants more of a direct write than it says.
+fn is_refusal(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::INVAL.raw_os_error())
 }
 
 impl DirFile for HostFile {
@@ -138,14 +172,22 @@ impl DirFile for HostFile {
     }
 
     fn write_all_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
-        if let Some(direct) = self.direct.as_ref().filter(|it| it.takes(slices, offset)) {
+        let direct = self.direct.as_ref().map(|(direct, _)| direct);
+        if let Some(direct) = direct.filter(|direct| direct.takes(slices, offset)) {
             match write_all_at(direct.file(), slices, offset) {
-                // it wants more than it says: all of it once more, in the other way
-                Err((_, error)) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {}
+                // all of it once more, in the other way
+                Err((_, error)) if is_refusal(&error) => {}
                 done => return done.map_err(|(_, error)| error),
             }
         }
         write_all_at(&self.file, slices, offset).map_err(|(_, error)| error)
+    }
+
+    fn write_parts(&self, parts: &[Part<'_>]) -> io::Result<()> {
+        match self.write_at_once(parts) {
+            Some(written) => written,
+            None => write_in_turn(self, parts),
+        }
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
@@ -192,5 +234,50 @@ mod tests {
         let mut back = vec![0; 5000];
         file.read_exact_at(&mut back, 3).unwrap();
         assert_eq!(back, bytes);
+    }
+
+    /// Bytes for two places, whole pages or not, and whether a ring took them.
+    fn write_two(at_once: AtOnce, len: usize) -> bool {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("f");
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .unwrap();
+        let direct = DirectFile::open(&path).expect("a file system with direct writes");
+        let direct = Some((direct, Arc::new(at_once)));
+        let file = HostFile { file, direct };
+        let memory: Vec<u8> = (0..5 * 4096u32).map(|at| (at % 251) as u8).collect();
+        let bytes = &memory[memory.as_ptr().align_offset(4096)..];
+        let (first, second) = (&bytes[..len], &bytes[4096..4096 + 2 * len]);
+        let (ends, slices) = (second.split_at(len), [IoSlice::new(first)]);
+        let others = [IoSlice::new(ends.0), IoSlice::new(ends.1)];
+        let parts = [
+            Part {
+                offset: 3 * 4096,
+                slices: &others,
+            },
+            Part {
+                offset: 0,
+                slices: &slices,
+            },
+        ];
+        let is_at_once = matches!(file.write_at_once(&parts), Some(Ok(())));
+        file.set_len(0).unwrap();
+        file.write_parts(&parts).unwrap();
+        let found = std::fs::read(&path).unwrap();
+        assert_eq!(found.len(), 3 * 4096 + 2 * len);
+        assert!(found[..len] == *first && found[3 * 4096..] == *second);
+        assert!(found[len..3 * 4096].iter().all(|byte| *byte == 0));
+        is_at_once
+    }
+
+    #[test]
+    fn parts_are_written_at_once_where_that_can_be_done() {
+        assert!(write_two(AtOnce::new(), 4096));
+        assert!(!write_two(AtOnce::new(), 1000));
+        assert!(!write_two(AtOnce::refused(), 4096));
     }
 }

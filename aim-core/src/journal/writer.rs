@@ -3,9 +3,10 @@
 //! Durability, in the order in which things happen:
 //!
 //! 1. `create`: header and name are durable before a record is taken.
-//! 2. `append`: payloads, then their IOCBs, reach the file system, past its cache where it takes
-//!    that. They survive the death of the process. IOCB pages are rewritten in place: what precedes
-//!    the new IOCBs stays identical, so a torn write can only lose the new ones.
+//! 2. `append`: payloads and their IOCBs reach the file system, in any order, past its cache where it
+//!    takes that. They survive the death of the process. IOCB pages are rewritten in place: what
+//!    precedes the new IOCBs stays identical, so a torn write can only lose the new ones. An IOCB
+//!    without its payload is not believed: [`recover`](super::recover) looks at the payload's checksum.
 //! 3. `sync`: everything appended survives a power cut. `write_ahead` makes the next one cheap.
 //! 4. `seal`: the header's first sector changes in one write, then the file is synced. Only a
 //!    sealed header says whether there are group or verify records in the file.
@@ -25,7 +26,7 @@ use super::write_error::{WriteError, is_out_of_space};
 use crate::failpoint::{Failpoint, reach};
 use crate::format::limits::{IOCB_BYTES, IOCBS_PER_PAGE, MAX_FILE_BYTES, MAX_PAYLOAD, PAGE_BYTES};
 use crate::format::{FileSeed, Header, Seal, Sequence};
-use crate::fs::{DirFile, Directory};
+use crate::fs::{DirFile, Directory, Part};
 use crate::units::{ByteLen, Lsn, Timestamp};
 
 /// How far ahead of the data the file is written with zeroes, in steps of this, where it is synced
@@ -208,8 +209,8 @@ impl OpenFile {
         records.iter().enumerate().take_while(fits).count()
     }
 
-    /// Appends records. The payloads are written from where they lie, in one vectored write;
-    /// when this returns the records survive the death of the process, and after
+    /// Appends records. The payloads are written from where they lie, in one vectored write, and
+    /// their IOCBs at the same time; when this returns the records survive the death of the process, and after
     /// [`sync`](Self::sync) a power cut.
     ///
     /// # Errors
@@ -352,7 +353,6 @@ impl OpenFile {
         Ok((sequence, encoded))
     }
 
-    /// Payloads first: an IOCB that is in the file stands for a payload that was written.
     fn write(
         &mut self,
         first: u32,
@@ -360,6 +360,11 @@ impl OpenFile {
         records: &[Record<'_>],
         encoded: &[u8],
     ) -> io::Result<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        // else IOCBs of an append that failed could be found behind the new ones
+        self.clear_stale()?;
         let payloads: Vec<IoSlice<'_>> = records
             .iter()
             .filter(|record| !record.payload.is_empty())
@@ -367,12 +372,23 @@ impl OpenFile {
             .collect();
         if !payloads.is_empty() {
             self.lengthen(payloads.iter().map(|payload| payload.len() as u64).sum())?;
-            self.file
-                .write_all_at(&payloads, self.sequence.next_place())?;
-            reach(Failpoint::AppendPayloads)?;
         }
         self.iocbs[slot(first)..slot(end)].copy_from_slice(encoded);
-        self.write_iocb_pages(first, end)?;
+        let (pages, place) = self.iocb_pages(first, end);
+        let parts = [
+            Part {
+                offset: self.sequence.next_place(),
+                slices: &payloads,
+            },
+            Part {
+                offset: place,
+                slices: &[IoSlice::new(pages)],
+            },
+        ];
+        match payloads.is_empty() {
+            true => self.file.write_parts(&parts[1..])?,
+            false => self.file.write_parts(&parts)?,
+        }
         reach(Failpoint::AppendWritten)
     }
 
@@ -387,23 +403,20 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Writes the whole pages in which the IOCBs from `first` to before `end` lie.
-    fn write_iocb_pages(&self, first: u32, end: u32) -> io::Result<()> {
-        if first == end {
-            return Ok(());
-        }
+    /// The whole pages in which the IOCBs from `first` to before `end` lie, and their place.
+    fn iocb_pages(&self, first: u32, end: u32) -> (&[u8], u64) {
         let start = slot(first - first % IOCBS_PER_PAGE);
         // a foreign writer's last page may be a part of one
         let stop = slot(end.next_multiple_of(IOCBS_PER_PAGE)).min(self.iocbs.len());
-        let pages = IoSlice::new(&self.iocbs[start..stop]);
         let place = self.header.layout.iocb_offset + start as u64;
-        self.file.write_all_at(&[pages], place)
+        (&self.iocbs[start..stop], place)
     }
 
     /// Makes the unused IOCBs zero in the file too.
     fn clear_stale(&mut self) -> io::Result<()> {
         if self.stale_end > self.count {
-            self.write_iocb_pages(self.count, self.stale_end)?;
+            let (pages, place) = self.iocb_pages(self.count, self.stale_end);
+            self.file.write_all_at(&[IoSlice::new(pages)], place)?;
             self.stale_end = self.count;
         }
         Ok(())

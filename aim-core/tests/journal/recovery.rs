@@ -91,6 +91,50 @@ fn a_damaged_record_ends_what_is_kept() {
 }
 
 #[test]
+fn an_iocb_whose_payload_did_not_come_along_is_not_believed() {
+    let dir = sample::folder();
+    let records = writes(5);
+    let mut file = sample::opened(&*dir, Position::START, &records[..2]);
+    let (name, data_end) = (file.name(), file.bytes().get() as usize);
+    let before = sample::read(&*dir, &name.open());
+    file.append(&sample::numbered(3, &records[2..])).unwrap();
+    let whole = sample::read(&*dir, &name.open());
+    let data = data_end..file.bytes().get() as usize;
+    // 1536, 512 and 1024 bytes
+    let third = data.start..data.start + 1536;
+    let fifth = data.end - 1024..data.end;
+    let left_by = |fill: &dyn Fn(&mut [u8])| {
+        let mut bytes = whole.clone();
+        bytes[data.clone()].copy_from_slice(&before[data.clone()]);
+        fill(&mut bytes);
+        let dir = sample::folder();
+        sample::put(&*dir, &name.open(), &bytes);
+        recovered(&*dir, name).len()
+    };
+    assert_eq!(left_by(&|_| {}), 2, "zeroes");
+    let stale = sample::bytes(99, data.len());
+    assert_eq!(
+        left_by(&|bytes| bytes[data.clone()].copy_from_slice(&stale)),
+        2
+    );
+    let earlier = &whole[data.start - 512..data.end - 512];
+    assert_eq!(
+        left_by(&|bytes| bytes[data.clone()].copy_from_slice(earlier)),
+        2
+    );
+    let some = |parts: &[&std::ops::Range<usize>]| {
+        left_by(&|bytes| {
+            for part in parts {
+                bytes[(*part).clone()].copy_from_slice(&whole[(*part).clone()]);
+            }
+        })
+    };
+    assert_eq!(some(&[&fifth]), 2);
+    assert_eq!(some(&[&third, &fifth]), 3);
+    assert_eq!(some(&[&data]), 5);
+}
+
+#[test]
 fn what_another_file_left_in_the_same_blocks_is_not_taken_up() {
     let dir = sample::folder();
     let before = sample::opened(&*dir, Position::START, &writes(20));
@@ -255,19 +299,73 @@ fn a_full_disk_counts_nothing_and_the_batch_may_be_repeated() {
     assert_eq!(repeated, 6);
 }
 
-#[test]
-fn what_a_failed_append_left_is_gone_when_the_file_is_sealed() {
+/// Appends to a file of two records three more, of which one of the two writes has no room: the
+/// first or the second, payloads or IOCBs first.
+fn append_without_room(step: u64, idle: u64) -> (Arc<dyn Directory>, OpenFile) {
     let power = Power::steady();
     let dir = MemFileSystem::new(power.clone()).folder("/j");
     let records = writes(5);
     let mut file = sample::opened(&*dir, Position::START, &records[..2]);
-    // the payloads go through, half of the IOCB page does
-    power.fail_at(power.steps() + 2, io::ErrorKind::StorageFull);
+    (0..idle).for_each(|_| dir.sync().unwrap());
+    power.fail_at(power.steps() + step, io::ErrorKind::StorageFull);
     let refused = file.append(&sample::numbered(3, &records[2..]));
     assert!(refused.unwrap_err().is_out_of_space());
-    let left = sample::read(&*dir, &file.name().open());
-    assert!(left[4096 + 128..8192].iter().any(|byte| *byte != 0));
-    assert_eq!(verified(&*dir, &file.seal(NOW).unwrap()).len(), 2);
+    (dir, file)
+}
+
+#[test]
+fn what_a_failed_append_left_is_gone_when_the_file_is_sealed() {
+    let expected = writes(5);
+    let mut left = Vec::new();
+    for (step, idle) in [(1, 0), (1, 2), (2, 0), (2, 2)] {
+        let (dir, file) = append_without_room(step, idle);
+        let bytes = sample::read(&*dir, &file.name().open());
+        let is_stale = bytes[4096 + 128..8192].iter().any(|byte| *byte != 0);
+        assert_eq!(verified(&*dir, &file.seal(NOW).unwrap()).len(), 2);
+        // or the process dies before: what is whole of it counts
+        let (dir, file) = append_without_room(step, idle);
+        let name = file.name();
+        drop(file);
+        let kept = recovered(&*dir, name);
+        for ((_, payload), record) in kept.iter().zip(&expected) {
+            assert_eq!(*payload, record.payload);
+        }
+        left.push((is_stale, kept.len()));
+    }
+    left.sort();
+    // half of the payloads; half of the IOCBs; all of those, and half of the others
+    assert_eq!(left, [(false, 2), (true, 2), (true, 3), (true, 5)]);
+}
+
+#[test]
+fn what_a_failed_append_left_is_gone_before_the_next_append() {
+    let small = |count: u8| (0..count).map(|i| Owned::write(512, sample::bytes(i, 512)));
+    let long = [Owned::write(0, sample::bytes(1, 256 << 10))];
+    let records: Vec<Owned> = small(100).chain(long).collect();
+    let spec = aim_core::journal::OpenSpec {
+        iocb_capacity: 128,
+        target_size: aim_core::units::ByteLen(1 << 20),
+        ..sample::spec(Position::START)
+    };
+    let mut furthest = 0;
+    for (step, idle) in [(1, 0), (1, 2), (2, 0), (2, 2)] {
+        let power = Power::steady();
+        let dir = MemFileSystem::new(power.clone()).folder("/j");
+        let mut file = OpenFile::create(&*dir, &spec).unwrap();
+        (0..idle).for_each(|_| dir.sync().unwrap());
+        power.fail_at(power.steps() + step, io::ErrorKind::StorageFull);
+        assert!(file.append(&sample::numbered(1, &records)).is_err());
+        let name = file.name();
+        let ahead = recover(&*dir, name);
+        if let Ok(Recovered::Open(file)) = ahead {
+            furthest = furthest.max(file.count());
+        }
+        // what is whole in a page of IOCBs of its own must not follow what is appended now
+        file.append(&sample::numbered(1, &records[..64])).unwrap();
+        drop(file);
+        assert_eq!(recovered(&*dir, name).len(), 64, "step {step}, idle {idle}");
+    }
+    assert_eq!(furthest, 100, "all but the long one were there once");
 }
 
 #[test]

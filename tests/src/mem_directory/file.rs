@@ -3,7 +3,8 @@
 use std::io::{self, IoSlice};
 use std::sync::MutexGuard;
 
-use aim_core::fs::DirFile;
+use aim_core::failpoint::{Failpoint, reach};
+use aim_core::fs::{DirFile, Part};
 
 use super::directory::MemFileSystem;
 use super::state::{FileId, State};
@@ -77,6 +78,22 @@ impl DirFile for MemFile {
             }
             Step::Off(error) => Err(error),
         }
+    }
+
+    /// From the first to the last or the other way round, as the number of steps so far says: whoever
+    /// relies on an order does not get it.
+    fn write_parts(&self, parts: &[Part<'_>]) -> io::Result<()> {
+        let mut order: Vec<&Part<'_>> = parts.iter().collect();
+        if self.file_system.power().steps() / 2 % 2 == 1 {
+            order.reverse();
+        }
+        for (index, part) in order.into_iter().enumerate() {
+            if index > 0 {
+                reach(Failpoint::PartWritten)?;
+            }
+            self.write_all_at(part.slices, part.offset)?;
+        }
+        Ok(())
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {

@@ -7,54 +7,96 @@ use std::ops::Range;
 use super::request::{Next, Request};
 
 /// Takes writes and tells which have ended, in any order.
-pub(super) trait WriteQueue {
+pub(crate) trait WriteQueue {
     /// How many it takes at most.
     fn depth(&self) -> usize;
 
-    /// Begins to write `slices` one after the other at `offset`. `index` comes back with the end.
-    /// After an error it was not begun.
+    /// Takes `slices`, to be written one after the other at `offset`, at the next
+    /// [`submit`](Self::submit) or [`wait`](Self::wait). `index` comes back with the end. After an error it
+    /// was not taken.
     ///
     /// # Safety
     ///
     /// `slices`, and the bytes that they show, stay where they are, and as they are, until
-    /// [`wait`](Self::wait) has given `index`.
+    /// `wait` has given `index`.
     unsafe fn push(&mut self, index: usize, offset: u64, slices: &[IoSlice<'_>]) -> io::Result<()>;
 
-    /// Waits for the end of one that was begun: bytes written, or an error. There is one.
-    fn wait(&mut self) -> (usize, io::Result<usize>);
+    /// Begins what was taken.
+    fn submit(&mut self);
+
+    /// Waits for the end of one that was taken: bytes written, or an error. Nothing is to be done
+    /// before `count` of them have ended; so many are under way.
+    fn wait(&mut self, count: usize) -> (usize, io::Result<usize>);
 }
 
-/// Writes that are under way, of the batch that came last and while that is begun of the one before. They own
-/// their bytes; none is under way any more when this is gone.
-pub(super) struct UnderWay<Q: WriteQueue> {
+/// Writes that are under way, of the batch that came last and while that is begun of the one before. None
+/// is any more when this is gone.
+pub(crate) struct UnderWay<'a, Q: WriteQueue> {
     queue: Q,
     /// By index in the queue.
-    slots: Vec<Option<Begun>>,
+    slots: Vec<Option<Begun<'a>>>,
     count: usize,
     /// Number of the last batch.
     batch: u64,
-    failed: Vec<(Begun, io::Error)>,
+    failed: Vec<(Begun<'a>, io::Error)>,
 }
 
 /// A request, and the number of its batch.
-struct Begun {
-    request: Request,
+struct Begun<'a> {
+    request: Request<'a>,
     batch: u64,
     /// What it wrote to, or will, when it was begun.
     range: Range<u64>,
 }
 
 /// Why a write failed, and what is not written.
-pub(super) struct Failure {
+pub(crate) struct Failure<'a> {
     /// Of those that failed the lowest.
-    pub(super) offset: u64,
-    pub(super) error: io::Error,
+    pub(crate) offset: u64,
+    pub(crate) error: io::Error,
     /// What failed or was not begun, earlier batches first.
-    pub(super) left: Vec<Request>,
+    pub(crate) left: Vec<Request<'a>>,
 }
 
-impl<Q: WriteQueue> UnderWay<Q> {
-    pub(super) fn new(queue: Q) -> Self {
+impl From<Failure<'_>> for io::Error {
+    fn from(failure: Failure<'_>) -> Self {
+        named(failure.offset, failure.error)
+    }
+}
+
+/// Writes all requests, none of which overlaps another, as many at a time as the queue takes. None is
+/// under way any more when this returns or unwinds.
+pub(crate) fn write_all<'a>(
+    queue: impl WriteQueue,
+    requests: Vec<Request<'a>>,
+) -> Result<(), Failure<'a>> {
+    let mut under_way = UnderWay::over(queue);
+    under_way.start(requests)?;
+    under_way.settle()
+}
+
+impl<Q: WriteQueue> UnderWay<'static, Q> {
+    /// Nothing is under way. What comes owns its bytes.
+    pub(crate) fn new(queue: Q) -> Self {
+        Self::over(queue)
+    }
+
+    /// Begins the requests of a batch, none of which overlaps another, as many at a time as the queue
+    /// takes. Those that overlap one of the last batch begin when that has ended. When this returns
+    /// all of the last batch has; after an error nothing is under way.
+    pub(crate) fn begin(
+        &mut self,
+        requests: Vec<Request<'static>>,
+    ) -> Result<(), Failure<'static>> {
+        self.start(requests)?;
+        self.queue.submit();
+        Ok(())
+    }
+}
+
+impl<'a, Q: WriteQueue> UnderWay<'a, Q> {
+    /// Must not be leaked where bytes are lent.
+    fn over(queue: Q) -> Self {
         let slots = (0..queue.depth()).map(|_| None).collect();
         Self {
             queue,
@@ -65,10 +107,8 @@ impl<Q: WriteQueue> UnderWay<Q> {
         }
     }
 
-    /// Begins the requests of a batch, none of which overlaps another, as many at a time as the queue
-    /// takes. Those that overlap one of the last batch begin when that has ended. When this returns
-    /// all of the last batch has; after an error nothing is under way.
-    pub(super) fn begin(&mut self, requests: Vec<Request>) -> Result<(), Failure> {
+    /// Gives the requests of a batch to the queue.
+    fn start(&mut self, requests: Vec<Request<'a>>) -> Result<(), Failure<'a>> {
         self.batch += 1;
         let batch = self.batch;
         let begun = requests.into_iter().map(|request| Begun {
@@ -79,7 +119,7 @@ impl<Q: WriteQueue> UnderWay<Q> {
         let (held, free): (Vec<_>, Vec<_>) = begun.partition(|begun| self.overlaps(&begun.range));
         let mut left = self.push_all(free);
         while self.slots.iter().flatten().any(|begun| begun.batch < batch) {
-            self.wait();
+            self.wait(1);
         }
         left.extend(self.push_all(held));
         match self.failed.is_empty() {
@@ -89,14 +129,14 @@ impl<Q: WriteQueue> UnderWay<Q> {
     }
 
     /// Waits until nothing is under way.
-    pub(super) fn settle(&mut self) -> Result<(), Failure> {
+    pub(crate) fn settle(&mut self) -> Result<(), Failure<'a>> {
         self.end(Vec::new())
     }
 
     /// The same, where these are left.
-    fn end(&mut self, left: Vec<Begun>) -> Result<(), Failure> {
+    fn end(&mut self, left: Vec<Begun<'a>>) -> Result<(), Failure<'a>> {
         while self.count > 0 {
-            self.wait();
+            self.wait(self.count);
         }
         let failed = mem::take(&mut self.failed);
         let (begun, errors): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
@@ -105,7 +145,7 @@ impl<Q: WriteQueue> UnderWay<Q> {
         let Some((offset, error)) = lowest else {
             return Ok(());
         };
-        let mut left: Vec<Begun> = begun.into_iter().chain(left).collect();
+        let mut left: Vec<Begun<'a>> = begun.into_iter().chain(left).collect();
         left.sort_by_key(|begun| begun.batch);
         Err(Failure {
             offset,
@@ -122,11 +162,11 @@ impl<Q: WriteQueue> UnderWay<Q> {
     }
 
     /// Begins one after the other until one fails; gives those that were not begun.
-    fn push_all(&mut self, requests: Vec<Begun>) -> Vec<Begun> {
+    fn push_all(&mut self, requests: Vec<Begun<'a>>) -> Vec<Begun<'a>> {
         let mut requests = requests.into_iter();
         while self.failed.is_empty() {
             let Some(free) = self.slots.iter().position(Option::is_none) else {
-                self.wait();
+                self.wait(1);
                 continue;
             };
             match requests.next() {
@@ -137,10 +177,11 @@ impl<Q: WriteQueue> UnderWay<Q> {
         requests.collect()
     }
 
-    fn push(&mut self, index: usize, begun: Begun) {
+    fn push(&mut self, index: usize, begun: Begun<'a>) {
         let begun = self.slots[index].insert(begun);
-        // SAFETY: slices and bytes belong to the request, which stays in its slot, untouched, until
-        // `wait` takes it out with its end; and this struct waits for all before it is gone.
+        // SAFETY: the slices belong to the request, which stays in its slot, untouched, until `wait` takes
+        // it out with its end. So do their bytes, or they are lent for longer than this struct lasts:
+        // it waits for all before it is gone, and `write_all` alone has one for what is lent.
         let pushed = unsafe {
             let request = &begun.request;
             self.queue.push(index, request.offset(), request.rest())
@@ -156,9 +197,9 @@ impl<Q: WriteQueue> UnderWay<Q> {
         self.failed.extend(begun.map(|begun| (begun, error)));
     }
 
-    /// Waits for the end of one; there is one.
-    fn wait(&mut self) {
-        let (index, written) = self.queue.wait();
+    /// Waits for the end of one, of `count` that are waited for; so many are under way.
+    fn wait(&mut self, count: usize) {
+        let (index, written) = self.queue.wait(count);
         self.count -= 1;
         let Some(mut begun) = self.slots[index].take() else {
             return;
@@ -171,16 +212,16 @@ impl<Q: WriteQueue> UnderWay<Q> {
     }
 }
 
-impl<Q: WriteQueue> Drop for UnderWay<Q> {
+impl<Q: WriteQueue> Drop for UnderWay<'_, Q> {
     /// Nobody else writes to, or frees, what the kernel still reads.
     fn drop(&mut self) {
         while self.count > 0 {
-            self.wait();
+            self.wait(self.count);
         }
     }
 }
 
-impl<Q: WriteQueue + std::fmt::Debug> std::fmt::Debug for UnderWay<Q> {
+impl<Q: WriteQueue + std::fmt::Debug> std::fmt::Debug for UnderWay<'_, Q> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("UnderWay")
             .field("queue", &self.queue)
@@ -190,7 +231,7 @@ impl<Q: WriteQueue + std::fmt::Debug> std::fmt::Debug for UnderWay<Q> {
 }
 
 /// The same error, with the place where it happened.
-pub(super) fn named(offset: u64, error: io::Error) -> io::Error {
+pub(crate) fn named(offset: u64, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), Named { offset, error })
 }
 
@@ -205,7 +246,7 @@ struct Named {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::write_batch::SharedBytes;
+    use super::super::SharedBytes;
     use super::*;
 
     /// Writes to memory, at most `most` bytes at once, when it is waited for: the one that was begun
@@ -250,7 +291,9 @@ mod tests {
             Ok(())
         }
 
-        fn wait(&mut self) -> (usize, io::Result<usize>) {
+        fn submit(&mut self) {}
+
+        fn wait(&mut self, _: usize) -> (usize, io::Result<usize>) {
             let (index, offset, bytes) = self.begun.pop().unwrap();
             let written = &bytes[..bytes.len().min(self.most)];
             let result = if self.broken.contains(&offset) {
@@ -267,25 +310,25 @@ mod tests {
     }
 
     /// Writes of 1024 bytes at these places, all of one byte.
-    fn filled(byte: u8, places: &[u64]) -> Vec<Request> {
+    fn filled(byte: u8, places: &[u64]) -> Vec<Request<'static>> {
         let memory: SharedBytes = Arc::new(vec![byte; 1024]);
         let requests = places.iter();
         requests
-            .map(|&offset| Request::new(&memory, offset, vec![0..300, 300..1024]))
+            .map(|&offset| Request::of(&memory, offset, vec![0..300, 300..1024]))
             .collect()
     }
 
-    fn requests(bytes: &[u8]) -> Vec<Request> {
+    fn requests(bytes: &[u8]) -> Vec<Request<'static>> {
         let memory: SharedBytes = Arc::new(bytes.to_vec());
         let starts = (0..bytes.len()).step_by(1024);
         let places = starts.map(|at| vec![at..at + 300, at + 300..at + 1024]);
         places
             .zip(0..)
-            .map(|(places, index)| Request::new(&memory, index * 1024, places))
+            .map(|(places, index)| Request::of(&memory, index * 1024, places))
             .collect()
     }
 
-    fn write_all(queue: Odd, bytes: &[u8]) -> (Odd, Result<(), Failure>) {
+    fn write_out(queue: Odd, bytes: &[u8]) -> (Odd, Result<(), Failure<'static>>) {
         let mut under_way = UnderWay::new(queue);
         let written = under_way.begin(requests(bytes));
         let written = written.and_then(|()| under_way.settle());
@@ -298,7 +341,7 @@ mod tests {
     fn what_ends_short_goes_on_where_it_ended() {
         let bytes: Vec<u8> = (0..8192_u32).map(|at| (at % 251) as u8).collect();
         for most in [1, 299, 300, 301, 1023, 1024] {
-            let (queue, written) = write_all(Odd::new(most, &[]), &bytes);
+            let (queue, written) = write_out(Odd::new(most, &[]), &bytes);
             assert!(written.is_ok());
             assert!(queue.disk == bytes, "{most} bytes at once");
             assert_eq!(queue.most_at_once, 4);
@@ -308,7 +351,7 @@ mod tests {
     #[test]
     fn the_lowest_of_several_that_fail_is_named_and_none_is_left_under_way() {
         let bytes = vec![7; 8192];
-        let fails = |queue| write_all(queue, &bytes).1.unwrap_err();
+        let fails = |queue| write_out(queue, &bytes).1.unwrap_err();
         let failure = fails(Odd::new(1024, &[3072, 1024]));
         assert_eq!(failure.error.kind(), io::ErrorKind::StorageFull);
         assert_eq!(failure.offset, 1024);
@@ -368,7 +411,7 @@ mod tests {
     #[test]
     fn bytes_are_kept_as_long_as_they_are_under_way() {
         let memory: SharedBytes = Arc::new(vec![1; 1024]);
-        let request = || vec![Request::new(&memory, 0, vec![0..300, 300..1024])];
+        let request = || vec![Request::of(&memory, 0, vec![0..300, 300..1024])];
         let mut under_way = UnderWay::new(Odd::new(1024, &[]));
         under_way.begin(request()).ok().unwrap();
         assert_eq!(Arc::strong_count(&memory), 2);

@@ -3,17 +3,19 @@
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::slice;
+use std::sync::Arc;
 
-use super::write_batch::SharedBytes;
+/// Bytes that a disk shares with whoever has handed them to it, until it has written them.
+pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
-/// Bytes for one place of a disk.
-pub(super) struct Request {
+/// Bytes for one place of a file.
+pub(crate) struct Request<'a> {
     offset: u64,
-    /// Bytes of `memory`, which is theirs for as long as they are.
-    slices: Vec<IoSlice<'static>>,
+    slices: Vec<IoSlice<'a>>,
     /// Slices before it are written.
     first: usize,
-    _memory: SharedBytes,
+    /// What the slices are of, where nobody lends it.
+    _memory: Option<SharedBytes>,
 }
 
 /// What is to be done with a request that has come back.
@@ -23,9 +25,9 @@ pub(super) enum Next {
     Fail(io::Error),
 }
 
-impl Request {
+impl Request<'static> {
     /// These ranges of `memory`, one after the other.
-    pub(super) fn new(memory: &SharedBytes, offset: u64, places: Vec<Range<usize>>) -> Self {
+    pub(crate) fn of(memory: &SharedBytes, offset: u64, places: Vec<Range<usize>>) -> Self {
         let bytes: &[u8] = (**memory).as_ref();
         // SAFETY: what is borrowed from the content of an `Arc` lasts until that is changed or dropped,
         // which nobody can while the `Arc` of this request is there. Nobody gets at the slices but
@@ -36,21 +38,33 @@ impl Request {
             offset,
             slices: slices.collect(),
             first: 0,
-            _memory: memory.clone(),
+            _memory: Some(memory.clone()),
+        }
+    }
+}
+
+impl<'a> Request<'a> {
+    /// These bytes, one after the other.
+    pub(crate) fn new(offset: u64, slices: Vec<IoSlice<'a>>) -> Self {
+        Self {
+            offset,
+            slices,
+            first: 0,
+            _memory: None,
         }
     }
 
     /// Where what is left begins.
-    pub(super) fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
     /// What is left to be written.
-    pub(super) fn rest(&self) -> &[IoSlice<'_>] {
+    pub(crate) fn rest(&self) -> &[IoSlice<'a>] {
         &self.slices[self.first..]
     }
 
-    /// Where that goes on the disk.
+    /// Where that goes.
     pub(super) fn range(&self) -> Range<u64> {
         let len: usize = self.rest().iter().map(|slice| slice.len()).sum();
         self.offset..self.offset.saturating_add(len as u64)
@@ -76,9 +90,10 @@ impl Request {
     }
 }
 
-fn is_passing(error: &io::Error) -> bool {
+/// Whether the same may go well at once.
+pub(super) fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::ResourceBusy
     )
 }
