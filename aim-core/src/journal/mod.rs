@@ -6,6 +6,7 @@
 //!   a file of unknown bytes ──▶ ParsedFile ──▶ VerifiedFile ──▶ records and payloads
 //! ```
 
+mod ahead;
 mod chain;
 mod content;
 mod file_memory;

@@ -18,26 +18,17 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+use super::ahead::Ahead;
 use super::name::FileName;
-use super::pages::{Pages, zero_page};
+use super::pages::Pages;
 use super::record::{OpenSpec, Record};
 use super::sealed::{SealedFile, file_name};
 use super::write_error::{WriteError, is_out_of_space};
 use crate::failpoint::{Failpoint, reach};
-use crate::format::limits::{IOCB_BYTES, IOCBS_PER_PAGE, MAX_FILE_BYTES, MAX_PAYLOAD, PAGE_BYTES};
+use crate::format::limits::{IOCB_BYTES, IOCBS_PER_PAGE, MAX_FILE_BYTES, MAX_PAYLOAD};
 use crate::format::{FileSeed, Header, Seal, Sequence};
 use crate::fs::{DirFile, Directory, Part};
 use crate::units::{ByteLen, Lsn, Timestamp};
-
-/// How far ahead of the data the file is written with zeroes, in steps of this, where it is synced
-/// often.
-const AHEAD_BYTES: u64 = 256 << 10;
-
-/// In these steps the file gets its length, ahead of the data.
-const LEN_STEP: u64 = 4 << 20;
-
-/// Data between two syncs up to which they count as often.
-const OFTEN_BYTES: u64 = 64 << 10;
 
 /// A journal file that takes records. It has the name [`FileName::open`].
 #[derive(Debug)]
@@ -56,12 +47,7 @@ pub struct OpenFile {
     /// No record gets an earlier time.
     floor: Timestamp,
     durable_lsn: Lsn,
-    /// Where the data ended at the last sync.
-    synced_place: u64,
-    /// Blocks of the file up to here were written once, if only with zeroes.
-    written_place: u64,
-    /// How long the file is.
-    len: u64,
+    ahead: Ahead,
     poisoned: bool,
 }
 
@@ -85,11 +71,11 @@ impl OpenFile {
             .map_err(io("creation"))?;
         let target_size = spec.target_size.get().min(MAX_FILE_BYTES);
         let data_offset = header.layout.data_offset;
-        let len = (data_offset + LEN_STEP).min(target_size).max(data_offset);
+        let ahead = Ahead::of_new(data_offset, target_size);
         let iocbs = Pages::zeroed(header.layout.iocb_bytes() as usize);
         let written = file
             .allocate(target_size.max(data_offset))
-            .and_then(|()| file.set_len(len))
+            .and_then(|()| file.set_len(ahead.len()))
             .and_then(|()| write_header(&*file, &header))
             .and_then(|()| file.write_all_at(&[IoSlice::new(&iocbs)], header.layout.iocb_offset))
             .and_then(|()| reach(Failpoint::OpenCreated))
@@ -106,7 +92,7 @@ impl OpenFile {
         open.target_size = target_size;
         open.floor = spec.floor;
         open.durable_lsn = spec.after.lsn;
-        open.len = len;
+        open.ahead = ahead;
         Ok(open)
     }
 
@@ -120,10 +106,7 @@ impl OpenFile {
         sequence: Sequence,
     ) -> Self {
         Self {
-            synced_place: sequence.next_place(),
-            written_place: sequence.next_place(),
-            // as long as it is: nobody knows how far that is
-            len: MAX_FILE_BYTES,
+            ahead: Ahead::of_found(sequence.next_place()),
             file,
             seed: header.file_seed(),
             durable_lsn: Lsn(header.first_lsn.get() - 1),
@@ -266,23 +249,11 @@ impl OpenFile {
     /// [`WriteError::Io`], as for [`append`](Self::append).
     pub fn write_ahead(&mut self) -> Result<(), WriteError> {
         let end = self.sequence.next_place();
-        let since_sync = end - std::mem::replace(&mut self.synced_place, end);
-        let is_often = since_sync > 0 && since_sync <= OFTEN_BYTES;
-        if self.poisoned || !is_often || self.written_place >= end + OFTEN_BYTES {
+        if self.poisoned {
             return Ok(());
         }
-        let page = PAGE_BYTES as u64;
-        let from = self.written_place.max(end).next_multiple_of(page);
-        let to = (from + AHEAD_BYTES).min(self.target_size).min(self.len) / page * page;
-        if from >= to {
-            return Ok(());
-        }
-        let zeroes = vec![IoSlice::new(zero_page()); ((to - from) / page) as usize];
-        match self.file.write_all_at(&zeroes, from) {
-            Ok(()) => {
-                self.written_place = to;
-                Ok(())
-            }
+        match self.ahead.write_zeroes(&*self.file, end, self.target_size) {
+            Ok(()) => Ok(()),
             // nobody has asked for it
             Err(source) if is_out_of_space(&source) => Ok(()),
             Err(source) => {
@@ -371,7 +342,9 @@ impl OpenFile {
             .map(|record| IoSlice::new(record.payload))
             .collect();
         if !payloads.is_empty() {
-            self.lengthen(payloads.iter().map(|payload| payload.len() as u64).sum())?;
+            let bytes: u64 = payloads.iter().map(|payload| payload.len() as u64).sum();
+            let end = self.sequence.next_place() + bytes;
+            self.ahead.lengthen(&*self.file, end, self.target_size)?;
         }
         self.iocbs[slot(first)..slot(end)].copy_from_slice(encoded);
         let (pages, place) = self.iocb_pages(first, end);
@@ -390,17 +363,6 @@ impl OpenFile {
             false => self.file.write_parts(&parts)?,
         }
         reach(Failpoint::AppendWritten)
-    }
-
-    /// Makes the file longer if so many bytes would come to its end.
-    fn lengthen(&mut self, bytes: u64) -> io::Result<()> {
-        let end = self.sequence.next_place() + bytes;
-        if end > self.len {
-            let len = (end + LEN_STEP).min(self.target_size).max(end);
-            self.file.set_len(len)?;
-            self.len = len;
-        }
-        Ok(())
     }
 
     /// The whole pages in which the IOCBs from `first` to before `end` lie, and their place.
