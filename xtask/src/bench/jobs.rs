@@ -81,8 +81,7 @@ pub(crate) const ROWS: [Row; 7] = [
     },
     Row {
         name: "4k randwrite, 4 jobs",
-        words: "--rw=randwrite --bs=4k --ioengine=libaio --iodepth=32 --numjobs=4 --cpus_allowed=0-3 \
-                --cpus_allowed_policy=split",
+        words: "--rw=randwrite --bs=4k --ioengine=libaio --iodepth=32 --numjobs=4",
         jobs: 4,
         ..ROW
     },
@@ -104,7 +103,14 @@ impl Row {
 
     fn with_ios(&self, ios: u64, mib: u64) -> Job {
         let ios = (ios / self.jobs).max(1);
-        self.job(mib, [format!("--number_ios={ios}")])
+        let mut words = vec![format!("--number_ios={ios}")];
+        if self.jobs > 1 {
+            // one for each of the guest's processors, so that each has a queue of its own
+            let last = self.jobs - 1;
+            words.push(format!("--cpus_allowed=0-{last}"));
+            words.push("--cpus_allowed_policy=split".to_owned());
+        }
+        self.job(mib, words)
     }
 
     /// The job for so many seconds, on the first `mib` MiB of a device.
