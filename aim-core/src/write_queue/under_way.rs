@@ -155,10 +155,8 @@ impl<'a, Q: WriteQueue> UnderWay<'a, Q> {
     }
 
     fn overlaps(&self, range: &Range<u64>) -> bool {
-        let under_way = self.slots.iter().flatten().map(|begun| &begun.range);
-        under_way
-            .into_iter()
-            .any(|other| other.start < range.end && range.start < other.end)
+        let mut under_way = self.slots.iter().flatten().map(|begun| &begun.range);
+        under_way.any(|other| other.start < range.end && range.start < other.end)
     }
 
     /// Begins one after the other until one fails; gives those that were not begun.
