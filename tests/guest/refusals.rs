@@ -11,14 +11,25 @@ struct Refused {
     said: String,
 }
 
+/// Where the rings would be.
+const RUN_DIR: &str = "/run/refusals-run";
+
 /// Runs `aim` with a configuration of one volume, in a folder that is made anew.
 fn aim(arguments: &str, device: &Path, journal: &str) -> Refused {
+    configure(device, journal);
+    run(arguments)
+}
+
+fn configure(device: &Path, journal: &str) {
     let config = format!(
-        "state_dir = \"/run/refusals/state\"\n[volume.data]\ndevice = \"{}\"\njournal = \"{journal}\"\ntarget = \"/run/refusals/mirror\"\n",
+        "run_dir = \"{RUN_DIR}\"\nstate_dir = \"/run/refusals/state\"\n[volume.data]\ndevice = \"{}\"\njournal = \"{journal}\"\ntarget = \"/run/refusals/mirror\"\n",
         device.display()
     );
     shell("rm -rf /run/refusals && mkdir -p /run/refusals/mirror");
     std::fs::write("/run/refusals/aim.toml", config).expect("a configuration is written");
+}
+
+fn run(arguments: &str) -> Refused {
     let output = Command::new(variable("AIM_TEST_PROGRAM"))
         .args(arguments.split(' '))
         .args(["-c", "/run/refusals/aim.toml"])
@@ -89,4 +100,19 @@ fn a_journal_on_the_mirrored_disk_is_found_under_any_file_system() {
         shell("umount /mnt/refusals");
     }
     shell(&format!("wipefs -qa {part} {}", disk.display()));
+}
+
+/// A ring without memory behind it would end the daemon with a signal, once that is missed.
+#[test]
+fn a_volume_whose_ring_has_no_room_does_not_start() {
+    let disk = Disks::of_this_machine().source;
+    shell(&format!(
+        "mkdir -p {RUN_DIR}; mount -t tmpfs -o size=1M none {RUN_DIR}"
+    ));
+    aim(INIT, &disk, "/run/refusals/journal").is(0, "");
+    let refused = run("run");
+    refused.is(1, "No space left on device");
+    refused.is(1, &format!("{RUN_DIR}/data/staging.ring"));
+    refused.is(1, "`run_dir` needs that much room");
+    shell(&format!("umount {RUN_DIR}"));
 }

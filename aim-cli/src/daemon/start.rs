@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aim_core::capture::{
-    Capture, CaptureConfig, HotPolicy, JournalPolicy, OnFull, Rates, SealPolicy, StagingConfig,
+    Capture, CaptureConfig, CaptureError, HotPolicy, JournalPolicy, OnFull, Rates, SealPolicy,
+    StagingConfig,
 };
 use aim_core::clock::SystemClock;
 use aim_core::fs::HostDirectory;
@@ -138,10 +139,16 @@ pub(super) fn capture(
     };
     let started = Capture::start(&capture, spool, vec![Arc::new(disk)], SystemClock);
     started.map(Arc::new).map_err(|error| {
+        let hint = match error {
+            CaptureError::Staging { .. } => {
+                "`run_dir` needs that much room: give it more, or lower `queues`, `depth`, `request_bytes` or `staging_bytes`"
+            }
+            _ => "the message names the file; nothing was changed on the disk",
+        };
         Problem::new("can't start to capture")
             .at(format!("[volume.{}]", config.name))
             .because(&error)
-            .hint("the message names the file; nothing was changed on the disk")
+            .hint(hint)
             .exit(Exit::Failed)
     })
 }

@@ -10,7 +10,7 @@
 //! neither has a use for it. What lies in the file outlives the process, so that a successor can
 //! drain it; it does not outlive the machine.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
 use std::ptr::NonNull;
@@ -18,6 +18,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use super::record::RECORD_BYTES;
@@ -135,13 +137,14 @@ impl Staging {
                     file.set_len(0)?;
                     file.set_len(total as u64)?;
                 }
+                reserve(&file, total as u64)?;
                 // SAFETY: as above; the file has `total` bytes.
                 unsafe {
                     rustix::mm::mmap(
                         std::ptr::null_mut(),
                         total,
                         protection,
-                        MapFlags::SHARED | MapFlags::POPULATE,
+                        MapFlags::SHARED,
                         &file,
                         0,
                     )?
@@ -325,9 +328,9 @@ impl Staging {
     fn chunk_landing(&self, chunk: u32) -> Landing {
         let bytes = self.config.chunk_bytes();
         let place = PAGE + self.config.table_bytes() + chunk as usize * bytes;
-        // SAFETY: the chunk lies inside the mapping, which is populated with zeroes and lives as
-        // long as the interceptor. The caller has just become its only holder and no admitted
-        // payload is left in it, so nobody else uses its bytes.
+        // SAFETY: the chunk lies inside the mapping, which began as zeroes and lives as long as the
+        // interceptor. The caller has just become its only holder and no admitted payload is left
+        // in it, so nobody else uses its bytes.
         unsafe { Landing::new(self.base.add(place), bytes, u64::from(chunk)) }
     }
 
@@ -350,6 +353,16 @@ impl Drop for Staging {
     }
 }
 
+/// Has the file system give the ring all of its memory now. What lacks later ends the process with a
+/// signal, or a request with an error; mapping alone tells nobody, and with `mlockall` on fault it
+/// asks for nothing.
+fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The identity of this boot; zeroes where the kernel does not tell it.
 fn boot_id() -> [u8; 16] {
     let text = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
@@ -359,6 +372,9 @@ fn boot_id() -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
+
     use super::*;
 
     fn staging(landings: usize, spare_chunks: usize) -> Staging {
@@ -416,15 +432,29 @@ mod tests {
         assert_eq!(landing.token(), first_chunk);
     }
 
+    fn in_file(folder: &Path) -> StagingConfig {
+        StagingConfig {
+            path: Some(folder.join("ring")),
+            records: 16,
+            ..StagingConfig::anonymous(1, 4096)
+        }
+    }
+
+    #[test]
+    fn a_ring_file_has_its_memory_before_it_is_used() {
+        let temp = tempfile::tempdir().unwrap();
+        let config = in_file(temp.path());
+        let total = config.total_bytes() as u64;
+        let staging = Staging::open(config, VolumeId::generate()).unwrap().0;
+        let file = std::fs::metadata(temp.path().join("ring")).unwrap();
+        assert!(file.blocks() * 512 >= total, "{} blocks", file.blocks());
+        drop(staging);
+    }
+
     #[test]
     fn a_ring_file_is_adopted_only_by_its_own_volume() {
         let temp = tempfile::tempdir().unwrap();
-        let path = Some(temp.path().join("ring"));
-        let config = StagingConfig {
-            path,
-            records: 16,
-            ..StagingConfig::anonymous(1, 4096)
-        };
+        let config = in_file(temp.path());
         let volume = VolumeId::generate();
         assert!(!Staging::open(config.clone(), volume).unwrap().1);
         assert!(Staging::open(config.clone(), volume).unwrap().1);

@@ -8,6 +8,7 @@
 //! | neither, or the ring can't tell all of it | that, and every hot extent |
 //! | no map, or an open file that can't be read | everything |
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -39,8 +40,10 @@ use crate::units::{ByteLen, Lsn};
 #[non_exhaustive]
 pub enum CaptureError {
     /// The staging ring could not be made or mapped.
-    #[error("staging ring of {bytes} bytes")]
+    #[error("staging ring of {bytes} bytes in {}", place(.path))]
     Staging {
+        /// Its file; `None` in anonymous memory.
+        path: Option<PathBuf>,
         /// Size that was asked for.
         bytes: usize,
         /// What the system said.
@@ -65,6 +68,12 @@ pub enum CaptureError {
     /// A thread could not be started.
     #[error("starting a thread of the capture")]
     Thread(#[source] std::io::Error),
+}
+
+fn place(path: &Option<PathBuf>) -> std::path::Display<'_> {
+    path.as_deref()
+        .unwrap_or_else(|| Path::new("memory"))
+        .display()
 }
 
 impl Capture {
@@ -186,9 +195,13 @@ fn open_ring(
         spare_chunks: config.spare_chunks + 1,
         ..config.clone()
     };
-    let bytes = config.total_bytes();
+    let (path, bytes) = (config.path.clone(), config.total_bytes());
     let opened = Staging::open(config, series.volume());
-    let (staging, existing) = opened.map_err(|source| CaptureError::Staging { bytes, source })?;
+    let (staging, existing) = opened.map_err(|source| CaptureError::Staging {
+        path,
+        bytes,
+        source,
+    })?;
     let (start, records) = staging.table();
     // SAFETY: the table lies inside the mapping that the caller keeps beside it in `Shared`, and
     // only this table uses it.
