@@ -27,6 +27,7 @@ mod gate;
 mod interception;
 mod keeper;
 mod leftover;
+mod mapped_ring;
 mod mirrored;
 mod ranges;
 mod record;

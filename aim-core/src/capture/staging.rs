@@ -10,7 +10,6 @@
 //! neither has a use for it. What lies in the file outlives the process, so that a successor can
 //! drain it; it does not outlive the machine.
 
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
 use std::ptr::NonNull;
@@ -18,21 +17,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 
-use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags};
-
+use super::mapped_ring::{MappedRing, Owner, PAGE};
 use super::record::RECORD_BYTES;
 use crate::intercept::{Landing, LandingWait, Memory};
 use crate::units::VolumeId;
-
-/// Unit of placement in the ring file.
-const PAGE: usize = 4096;
-const MAGIC: [u8; 8] = *b"AIMRING2";
-/// Bytes of the header that tell whose ring it is.
-const OWNER_BYTES: usize = 64;
-/// Where the kernel tells which boot of the machine this is.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// How much staging memory a volume has, and where.
 #[derive(Clone, Debug)]
@@ -84,18 +72,12 @@ impl StagingConfig {
 /// The mapped ring.
 #[derive(Debug)]
 pub(super) struct Staging {
-    base: NonNull<u8>,
+    ring: MappedRing,
     config: StagingConfig,
     /// Per chunk: admitted payloads not yet drained, plus one while a landing holds it.
     uses: Vec<AtomicU32>,
     pool: Mutex<Pool>,
 }
-
-// SAFETY: the mapping lives until `drop`; all access to it goes through landings (exclusive),
-// `payload` (shared, frozen bytes) and the atomics of the record table.
-unsafe impl Send for Staging {}
-// SAFETY: as for Send.
-unsafe impl Sync for Staging {}
 
 #[derive(Debug)]
 struct Pool {
@@ -112,49 +94,15 @@ impl Staging {
             "{} records",
             config.records
         );
-        let total = config.total_bytes();
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        let address = match &config.path {
-            None => {
-                // SAFETY: a new mapping at an address of the kernel's choice touches no other.
-                unsafe {
-                    rustix::mm::mmap_anonymous(
-                        std::ptr::null_mut(),
-                        total,
-                        protection,
-                        MapFlags::PRIVATE | MapFlags::POPULATE,
-                    )?
-                }
-            }
-            Some(path) => {
-                let file = OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .open(path)?;
-                if file.metadata()?.len() != total as u64 {
-                    file.set_len(0)?;
-                    file.set_len(total as u64)?;
-                }
-                reserve(&file, total as u64)?;
-                // SAFETY: as above; the file has `total` bytes.
-                unsafe {
-                    rustix::mm::mmap(
-                        std::ptr::null_mut(),
-                        total,
-                        protection,
-                        MapFlags::SHARED,
-                        &file,
-                        0,
-                    )?
-                }
-            }
-        };
-        let base = NonNull::new(address.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let ring = MappedRing::open(config.path.as_deref(), config.total_bytes())?;
         let chunks = config.chunks();
+        let owner = Owner {
+            volume,
+            sizes: [config.records, chunks, config.chunk_bytes()],
+        };
+        let existing = ring.adopt(&owner, PAGE + config.table_bytes());
         let staging = Self {
-            base,
+            ring,
             uses: (0..chunks).map(|_| AtomicU32::new(0)).collect(),
             pool: Mutex::new(Pool {
                 free: (0..chunks as u32).rev().collect(),
@@ -162,48 +110,13 @@ impl Staging {
             }),
             config,
         };
-        let existing = staging.adopt_header(volume);
         Ok((staging, existing))
-    }
-
-    /// Says whether the header is of this volume, these sizes and this boot; makes it so if not.
-    ///
-    /// A file system on a disk may bring back an old state of the ring after a power cut, so a
-    /// ring counts only in the boot in which it was made.
-    fn adopt_header(&self, volume: VolumeId) -> bool {
-        let mut header = [0; OWNER_BYTES];
-        header[..8].copy_from_slice(&MAGIC);
-        header[8..24].copy_from_slice(&volume.0);
-        header[24..40].copy_from_slice(&boot_id());
-        for (place, number) in header[40..].chunks_exact_mut(8).zip([
-            self.config.records,
-            self.config.chunks(),
-            self.config.chunk_bytes(),
-        ]) {
-            place.copy_from_slice(&(number as u64).to_le_bytes());
-        }
-        // SAFETY: the first page is mapped, and its owner bytes are used by nothing but this
-        // function, before the ring is handed out.
-        let place = unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), header.len()) };
-        if place == header {
-            return true;
-        }
-        let start = self.base.as_ptr();
-        // SAFETY: the ring is mapped up to there, and not handed out to anyone yet.
-        unsafe { start.write_bytes(0, PAGE + self.config.table_bytes()) };
-        // until a start has noted what has to be copied, the next one must not think that this
-        // ring tells it
-        self.is_tracking().store(1, Ordering::SeqCst);
-        place.copy_from_slice(&header);
-        false
     }
 
     /// Set while transactions are not captured: the extent map alone tells then what happened,
     /// and a successor must not rely on the ring.
     pub(super) fn is_tracking(&self) -> &AtomicU32 {
-        // SAFETY: the word lies in the first page behind the owner bytes, aligned to 64, is used
-        // by nothing else, and is mapped as long as `self`.
-        unsafe { self.base.add(OWNER_BYTES).cast::<AtomicU32>().as_ref() }
+        self.ring.is_tracking()
     }
 
     pub(super) fn config(&self) -> &StagingConfig {
@@ -212,10 +125,7 @@ impl Staging {
 
     /// All of the mapping. It keeps its pages: nobody cuts the file while it is mapped.
     pub(super) fn memory(&self) -> Memory {
-        Memory {
-            address: self.base,
-            len: self.config.total_bytes(),
-        }
+        self.ring.memory()
     }
 
     /// Removes the ring file: everything in it is in the journal.
@@ -229,7 +139,7 @@ impl Staging {
     /// Start of the record table and the number of its records.
     pub(super) fn table(&self) -> (NonNull<u8>, usize) {
         // SAFETY: the table starts at the second page of the mapping.
-        (unsafe { self.base.add(PAGE) }, self.config.records)
+        (unsafe { self.ring.start().add(PAGE) }, self.config.records)
     }
 
     /// See [`Interceptor::landing`](crate::intercept::Interceptor::landing).
@@ -275,7 +185,7 @@ impl Staging {
     /// Notes an admitted payload of `len` bytes at the start of `landing`; returns its place in
     /// the ring, in bytes from its start.
     pub(super) fn freeze(&self, landing: &mut Landing, len: usize) -> u64 {
-        let place = landing.address().as_ptr() as usize - self.base.as_ptr() as usize;
+        let place = landing.address().as_ptr() as usize - self.ring.start().as_ptr() as usize;
         self.uses[landing.token() as usize].fetch_add(1, Ordering::AcqRel);
         landing.advance(len);
         place as u64
@@ -294,7 +204,7 @@ impl Staging {
         );
         // SAFETY: inside the mapping; frozen bytes have no other writer, by the contract of
         // `Interceptor::admit`.
-        unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(place), len) }
+        unsafe { std::slice::from_raw_parts(self.ring.start().as_ptr().add(place), len) }
     }
 
     /// Says that an admitted payload is in the journal: its bytes may be used again.
@@ -331,7 +241,7 @@ impl Staging {
         // SAFETY: the chunk lies inside the mapping, which began as zeroes and lives as long as the
         // interceptor. The caller has just become its only holder and no admitted payload is left
         // in it, so nobody else uses its bytes.
-        unsafe { Landing::new(self.base.add(place), bytes, u64::from(chunk)) }
+        unsafe { Landing::new(self.ring.start().add(place), bytes, u64::from(chunk)) }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Pool> {
@@ -339,35 +249,6 @@ impl Staging {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // SAFETY: the mapping was made by `open` with this length; who holds landings or payloads
-        // holds the interceptor, and with it this.
-        let unmapped =
-            unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.config.total_bytes()) };
-        if let Err(error) = unmapped {
-            tracing::warn!(%error, "unmapping the staging ring");
-        }
-    }
-}
-
-/// Has the file system give the ring all of its memory now. What lacks later ends the process with a
-/// signal, or a request with an error; mapping alone tells nobody, and with `mlockall` on fault it
-/// asks for nothing.
-fn reserve(file: &File, bytes: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The identity of this boot; zeroes where the kernel does not tell it.
-fn boot_id() -> [u8; 16] {
-    let text = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
-    let id = uuid::Uuid::try_parse(text.trim()).unwrap_or_default();
-    *id.as_bytes()
 }
 
 #[cfg(test)]
