@@ -116,8 +116,11 @@ impl Goal {
         }
     }
 
-    /// A table for a document.
+    /// A table for a document, if there are any.
     pub(crate) fn table(goals: &[Self], f: &mut Formatter<'_>) -> fmt::Result {
+        if goals.is_empty() {
+            return Ok(());
+        }
         writeln!(f, "| what | goal | found |\n|---|---|---|")?;
         for goal in goals {
             let met = if goal.is_met { "met" } else { "missed" };

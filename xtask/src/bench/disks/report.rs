@@ -21,6 +21,8 @@ pub(crate) struct Report {
     rounds: usize,
     seconds: u64,
     places: Vec<Table>,
+    /// The worst of the rows that write, at any place.
+    disks_ratio_vs_drbd: Option<f64>,
 }
 
 /// With the journal at one place.
@@ -39,11 +41,14 @@ impl Report {
             rounds,
             seconds,
             places: Vec::new(),
+            disks_ratio_vs_drbd: None,
         }
     }
 
     pub(crate) fn add(&mut self, place: Place, plan: &Plan, samples: &[Sample]) {
         let comparison = Comparison::new(plan, samples, |_| RAW);
+        let ratios = comparison.rows.iter().filter_map(to_drbd);
+        self.disks_ratio_vs_drbd = ratios.chain(self.disks_ratio_vs_drbd).reduce(f64::min);
         self.places.push(Table {
             journal: place.word(),
             goals: comparison.rows.iter().flat_map(goals).collect(),
@@ -57,12 +62,17 @@ impl Report {
     }
 }
 
+/// Aim's writes to DRBD's, by their medians, where the row writes.
+fn to_drbd(row: &Row) -> Option<f64> {
+    jobs::row(&row.job).filter(|definition| definition.writes)?;
+    Some(row.cell(AIM)?.iops.median / row.cell(DRBD)?.iops.median)
+}
+
 fn goals(row: &Row) -> Vec<Goal> {
     let Some((definition, aim)) = jobs::row(&row.job).zip(row.cell(AIM)) else {
         return Vec::new();
     };
-    let ahead = row.cell(DRBD).filter(|_| definition.writes).map(|drbd| {
-        let found = aim.iops.median / drbd.iops.median;
+    let ahead = to_drbd(row).map(|found| {
         let note = match found {
             _ if found >= FACTOR => "clearly ahead",
             _ if found * FACTOR > 1.0 => "a factor that says nothing",
@@ -111,9 +121,14 @@ impl fmt::Display for Report {
             })?;
             writeln!(f)?;
             Goal::table(&table.goals, f)?;
-            writeln!(f)?;
+            if !table.goals.is_empty() {
+                writeln!(f)?;
+            }
         }
-        Ok(())
+        match self.disks_ratio_vs_drbd {
+            Some(ratio) => writeln!(f, "disks_ratio_vs_drbd {ratio:.2}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -151,6 +166,7 @@ mod tests {
         assert_eq!(met(81.0), [true, true]);
         assert_eq!(met(79.0), [true, false]);
         assert_eq!(met(49.0), [false, false]);
+        assert_eq!(to_drbd(&row(49.0)), Some(49.0 / 50.0));
         assert!(goals(&row(81.0))[0].what.contains("clearly ahead"));
         assert!(goals(&row(60.0))[0].what.contains("says nothing"));
     }
