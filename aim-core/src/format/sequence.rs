@@ -1,5 +1,7 @@
 //! How the IOCBs of a file follow each other.
 
+use std::sync::Arc;
+
 use super::field::{exactly, multiple_of, within};
 use super::header::{BASELINES, GROUPS, Header};
 use super::iocb::{Iocb, IocbError, Kind};
@@ -12,7 +14,7 @@ use crate::units::{Lsn, Timestamp};
 /// groups that begin outside of one and end inside of one, baselines that begin a file.
 #[derive(Clone, Debug)]
 pub struct Sequence {
-    devices: Vec<DeviceIdentity>,
+    devices: Arc<[DeviceIdentity]>,
     next_lsn: Lsn,
     next_place: u64,
     last_time: Timestamp,
@@ -28,7 +30,7 @@ impl Sequence {
     /// The start of the file with this header.
     pub fn start(header: &Header) -> Self {
         Self {
-            devices: header.volume.devices.clone(),
+            devices: header.volume.devices.as_slice().into(),
             next_lsn: header.first_lsn,
             next_place: header.layout.data_offset,
             last_time: Timestamp(0),

@@ -42,6 +42,8 @@ pub struct OpenFile {
     /// IOCBs before this one may have other bytes in the file than in `iocbs`.
     stale_end: u32,
     sequence: Sequence,
+    /// IOCBs of the append that is under way.
+    encoded: Vec<u8>,
     /// The file may grow to this, one payload of an otherwise empty file excepted.
     target_size: u64,
     /// No record gets an earlier time.
@@ -117,6 +119,7 @@ impl OpenFile {
             iocbs,
             count,
             sequence,
+            encoded: Vec::new(),
             poisoned: false,
         }
     }
@@ -203,10 +206,10 @@ impl OpenFile {
     /// The other errors change nothing.
     pub fn append(&mut self, records: &[Record<'_>]) -> Result<(), WriteError> {
         self.check_usable()?;
-        let (sequence, bytes) = self.plan(records)?;
+        let sequence = self.plan(records)?;
         let first = self.count;
         let end = first + records.len() as u32;
-        match self.write(first, end, records, &bytes) {
+        match self.write(first, end, records) {
             Ok(()) => {
                 self.count = end;
                 self.stale_end = self.stale_end.max(end);
@@ -299,8 +302,8 @@ impl OpenFile {
             .map_err(|source| self.io_error("removal", source))
     }
 
-    /// Checks all records; gives the sequence behind them and the bytes of their IOCBs.
-    fn plan(&self, records: &[Record<'_>]) -> Result<(Sequence, Vec<u8>), WriteError> {
+    /// Checks all records and encodes their IOCBs; gives the sequence behind them.
+    fn plan(&mut self, records: &[Record<'_>]) -> Result<Sequence, WriteError> {
         let name = self.name();
         let bytes: u64 = records.iter().map(|r| r.payload.len() as u64).sum();
         if !self.has_room_for(records.len(), bytes) {
@@ -312,25 +315,19 @@ impl OpenFile {
             });
         }
         let mut sequence = self.sequence.clone();
-        let mut encoded = Vec::with_capacity(records.len() * IOCB_BYTES);
+        self.encoded.clear();
         for record in records {
             let floor = self.floor.max(sequence.last_time());
             let iocb = record.iocb(sequence.next_place(), floor);
             let lsn = record.lsn;
             let checked = record.check_payload().and_then(|()| sequence.step(&iocb));
             checked.map_err(|source| WriteError::Record { name, lsn, source })?;
-            encoded.extend_from_slice(&iocb.encode(self.seed));
+            self.encoded.extend_from_slice(&iocb.encode(self.seed));
         }
-        Ok((sequence, encoded))
+        Ok(sequence)
     }
 
-    fn write(
-        &mut self,
-        first: u32,
-        end: u32,
-        records: &[Record<'_>],
-        encoded: &[u8],
-    ) -> io::Result<()> {
+    fn write(&mut self, first: u32, end: u32, records: &[Record<'_>]) -> io::Result<()> {
         if records.is_empty() {
             return Ok(());
         }
@@ -346,7 +343,7 @@ impl OpenFile {
             let end = self.sequence.next_place() + bytes;
             self.ahead.lengthen(&*self.file, end, self.target_size)?;
         }
-        self.iocbs[slot(first)..slot(end)].copy_from_slice(encoded);
+        self.iocbs[slot(first)..slot(end)].copy_from_slice(&self.encoded);
         let (pages, place) = self.iocb_pages(first, end);
         let parts = [
             Part {
