@@ -79,8 +79,7 @@ impl AtOnce {
             return None;
         };
         let queue = ring.to(file).ok()?;
-        let requests = parts.iter().flat_map(requests).collect();
-        Some(write_all(queue, requests))
+        Some(write_all(queue, parts.iter().flat_map(requests)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -126,7 +125,7 @@ impl State {
 fn requests<'a>(part: &Part<'a>) -> impl Iterator<Item = Request<'a>> {
     let mut offset = part.offset;
     part.slices.chunks(SLICES_MAX).map(move |slices| {
-        let request = Request::new(offset, slices.to_vec());
+        let request = Request::new(offset, slices);
         offset += slices.iter().map(|slice| slice.len() as u64).sum::<u64>();
         request
     })

@@ -1,5 +1,6 @@
 //! A write on its way, which may end short.
 
+use std::borrow::Cow;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::slice;
@@ -11,7 +12,7 @@ pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 /// Bytes for one place of a file.
 pub(crate) struct Request<'a> {
     offset: u64,
-    slices: Vec<IoSlice<'a>>,
+    slices: Cow<'a, [IoSlice<'a>]>,
     /// Slices before it are written.
     first: usize,
     /// What the slices are of, where nobody lends it.
@@ -36,7 +37,7 @@ impl Request<'static> {
         let slices = places.into_iter().map(|place| IoSlice::new(&bytes[place]));
         Self {
             offset,
-            slices: slices.collect(),
+            slices: slices.collect::<Vec<_>>().into(),
             first: 0,
             _memory: Some(memory.clone()),
         }
@@ -45,10 +46,10 @@ impl Request<'static> {
 
 impl<'a> Request<'a> {
     /// These bytes, one after the other.
-    pub(crate) fn new(offset: u64, slices: Vec<IoSlice<'a>>) -> Self {
+    pub(crate) fn new(offset: u64, slices: impl Into<Cow<'a, [IoSlice<'a>]>>) -> Self {
         Self {
             offset,
-            slices,
+            slices: slices.into(),
             first: 0,
             _memory: None,
         }
@@ -66,8 +67,11 @@ impl<'a> Request<'a> {
 
     /// Where that goes.
     pub(super) fn range(&self) -> Range<u64> {
-        let len: usize = self.rest().iter().map(|slice| slice.len()).sum();
-        self.offset..self.offset.saturating_add(len as u64)
+        self.offset..self.offset.saturating_add(self.len() as u64)
+    }
+
+    fn len(&self) -> usize {
+        self.rest().iter().map(|slice| slice.len()).sum()
     }
 
     /// Takes in what became of it.
@@ -78,15 +82,15 @@ impl<'a> Request<'a> {
             Ok(0) => return Next::Fail(io::ErrorKind::WriteZero.into()),
             Ok(written) => written,
         };
+        if written == self.len() {
+            return Next::Nothing;
+        }
         self.offset += written as u64;
-        let mut rest = &mut self.slices[self.first..];
+        let mut rest = &mut self.slices.to_mut()[self.first..];
         let before = rest.len();
         IoSlice::advance_slices(&mut rest, written);
         self.first += before - rest.len();
-        match self.rest() {
-            [] => Next::Nothing,
-            _ => Next::Again,
-        }
+        Next::Again
     }
 }
 

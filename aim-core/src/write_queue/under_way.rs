@@ -39,6 +39,8 @@ pub(crate) struct UnderWay<'a, Q: WriteQueue> {
     /// Number of the last batch.
     batch: u64,
     failed: Vec<(Begun<'a>, io::Error)>,
+    /// What was not begun, because another has failed.
+    left: Vec<Begun<'a>>,
 }
 
 /// A request, and the number of its batch.
@@ -68,7 +70,7 @@ impl From<Failure<'_>> for io::Error {
 /// under way any more when this returns or unwinds.
 pub(crate) fn write_all<'a>(
     queue: impl WriteQueue,
-    requests: Vec<Request<'a>>,
+    requests: impl IntoIterator<Item = Request<'a>>,
 ) -> Result<(), Failure<'a>> {
     let mut under_way = UnderWay::over(queue);
     under_way.start(requests)?;
@@ -104,48 +106,52 @@ impl<'a, Q: WriteQueue> UnderWay<'a, Q> {
             count: 0,
             batch: 0,
             failed: Vec::new(),
+            left: Vec::new(),
         }
     }
 
     /// Gives the requests of a batch to the queue.
-    fn start(&mut self, requests: Vec<Request<'a>>) -> Result<(), Failure<'a>> {
+    fn start(
+        &mut self,
+        requests: impl IntoIterator<Item = Request<'a>>,
+    ) -> Result<(), Failure<'a>> {
         self.batch += 1;
         let batch = self.batch;
-        let begun = requests.into_iter().map(|request| Begun {
-            range: request.range(),
-            request,
-            batch,
-        });
-        let (held, free): (Vec<_>, Vec<_>) = begun.partition(|begun| self.overlaps(&begun.range));
-        let mut left = self.push_all(free);
+        let mut held = Vec::new();
+        for request in requests {
+            let begun = Begun {
+                range: request.range(),
+                request,
+                batch,
+            };
+            match self.overlaps(&begun.range) {
+                true => held.push(begun),
+                false => self.push_or_leave(begun),
+            }
+        }
         while self.slots.iter().flatten().any(|begun| begun.batch < batch) {
             self.wait(1);
         }
-        left.extend(self.push_all(held));
+        held.into_iter().for_each(|begun| self.push_or_leave(begun));
         match self.failed.is_empty() {
             true => Ok(()),
-            false => self.end(left),
+            false => self.settle(),
         }
     }
 
     /// Waits until nothing is under way.
     pub(crate) fn settle(&mut self) -> Result<(), Failure<'a>> {
-        self.end(Vec::new())
-    }
-
-    /// The same, where these are left.
-    fn end(&mut self, left: Vec<Begun<'a>>) -> Result<(), Failure<'a>> {
         while self.count > 0 {
             self.wait(self.count);
         }
         let failed = mem::take(&mut self.failed);
-        let (begun, errors): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
-        let places = begun.iter().map(|begun| begun.request.offset());
+        let (mut left, errors): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
+        let places = left.iter().map(|begun: &Begun<'a>| begun.request.offset());
         let lowest = places.zip(errors).min_by_key(|(offset, _)| *offset);
         let Some((offset, error)) = lowest else {
             return Ok(());
         };
-        let mut left: Vec<Begun<'a>> = begun.into_iter().chain(left).collect();
+        left.append(&mut self.left);
         left.sort_by_key(|begun| begun.batch);
         Err(Failure {
             offset,
@@ -159,27 +165,22 @@ impl<'a, Q: WriteQueue> UnderWay<'a, Q> {
         under_way.any(|other| other.start < range.end && range.start < other.end)
     }
 
-    /// Begins one after the other until one fails; gives those that were not begun.
-    fn push_all(&mut self, requests: Vec<Begun<'a>>) -> Vec<Begun<'a>> {
-        let mut requests = requests.into_iter();
+    /// Begins a request as soon as the queue takes one more; not, where another has failed.
+    fn push_or_leave(&mut self, begun: Begun<'a>) {
         while self.failed.is_empty() {
-            let Some(free) = self.slots.iter().position(Option::is_none) else {
-                self.wait(1);
-                continue;
-            };
-            match requests.next() {
-                Some(begun) => self.push(free, begun),
-                None => break,
+            match self.slots.iter().position(Option::is_none) {
+                Some(free) => return self.push(free, begun),
+                None => self.wait(1),
             }
         }
-        requests.collect()
+        self.left.push(begun);
     }
 
     fn push(&mut self, index: usize, begun: Begun<'a>) {
         let begun = self.slots[index].insert(begun);
         // SAFETY: the slices belong to the request, which stays in its slot, untouched, until `wait` takes
-        // it out with its end. So do their bytes, or they are lent for longer than this struct lasts:
-        // it waits for all before it is gone, and `write_all` alone has one for what is lent.
+        // it out with its end. So do their bytes. Or they are lent, for longer than this struct lasts: it
+        // waits for all before it is gone, and `write_all` alone has one for what is lent.
         let pushed = unsafe {
             let request = &begun.request;
             self.queue.push(index, request.offset(), request.rest())
