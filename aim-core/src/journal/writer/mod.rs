@@ -15,18 +15,21 @@
 //! A crash before 4 is done leaves an open file, which [`recover`](super::recover) takes up
 //! again; so does one that leaves a sealed header in front of content that is not whole.
 
+mod create;
+mod seal;
+
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use super::ahead::Ahead;
 use super::name::FileName;
 use super::pages::Pages;
-use super::record::{OpenSpec, Record};
-use super::sealed::{SealedFile, file_name};
+use super::record::Record;
+use super::sealed::file_name;
 use super::write_error::{WriteError, is_out_of_space};
 use crate::failpoint::{Failpoint, reach};
 use crate::format::limits::{IOCB_BYTES, IOCBS_PER_PAGE, MAX_FILE_BYTES, MAX_PAYLOAD};
-use crate::format::{FileSeed, Header, Seal, Sequence};
+use crate::format::{FileSeed, Header, Sequence};
 use crate::fs::{DirFile, Directory, Part};
 use crate::units::{ByteLen, Lsn, Timestamp};
 
@@ -54,50 +57,6 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
-    /// Creates the file in `directory` (`open/`) and reserves its space. Header and name are
-    /// durable when this returns.
-    ///
-    /// Its length is ahead of the data and its IOCB portion is written with zeroes, so that the file
-    /// system's own books need not change with each append.
-    ///
-    /// # Errors
-    ///
-    /// [`WriteError::Io`]; the file is removed again as far as possible.
-    pub fn create(directory: &dyn Directory, spec: &OpenSpec) -> Result<Self, WriteError> {
-        let header = spec.header();
-        let name = file_name(&header);
-        Header::parse(&header.encode()).map_err(|source| WriteError::Spec { name, source })?;
-        let io = |step| move |source| WriteError::Io { step, name, source };
-        let file = directory
-            .create_direct(&name.open())
-            .map_err(io("creation"))?;
-        let target_size = spec.target_size.get().min(MAX_FILE_BYTES);
-        let data_offset = header.layout.data_offset;
-        let ahead = Ahead::of_new(data_offset, target_size);
-        let iocbs = Pages::zeroed(header.layout.iocb_bytes() as usize);
-        let written = file
-            .allocate(target_size.max(data_offset))
-            .and_then(|()| file.set_len(ahead.len()))
-            .and_then(|()| write_header(&*file, &header))
-            .and_then(|()| file.write_all_at(&[IoSlice::new(&iocbs)], header.layout.iocb_offset))
-            .and_then(|()| reach(Failpoint::OpenCreated))
-            .and_then(|()| file.sync_data())
-            .and_then(|()| reach(Failpoint::OpenSynced))
-            .and_then(|()| directory.sync());
-        if let Err(source) = written {
-            // what is left of it is recognized as empty by recovery
-            let _ = directory.remove(&name.open());
-            return Err(io("creation")(source));
-        }
-        let sequence = Sequence::start(&header);
-        let mut open = Self::from_parts(file, header, iocbs, 0, sequence);
-        open.target_size = target_size;
-        open.floor = spec.floor;
-        open.durable_lsn = spec.after.lsn;
-        open.ahead = ahead;
-        Ok(open)
-    }
-
     /// Takes up a file whose first `count` IOCBs are known to be good; `iocbs` is zero behind
     /// them. Nothing of it counts as durable, and the file may grow to the limit.
     pub(super) fn from_parts(
@@ -266,33 +225,6 @@ impl OpenFile {
         }
     }
 
-    /// Completes the file: cuts it to its size, writes the final header and syncs. It keeps the
-    /// name of an open file until [`SealedFile::publish`].
-    ///
-    /// # Errors
-    ///
-    /// [`WriteError`]; the file stays as it is for [`recover`](super::recover).
-    pub fn seal(mut self, now: Timestamp) -> Result<SealedFile, WriteError> {
-        self.check_usable()?;
-        let name = self.name();
-        if self.count == 0 {
-            return Err(WriteError::Empty { name });
-        }
-        let (header, seal) = self.sealed_header(now);
-        let finished = self
-            .clear_stale()
-            .and_then(|()| self.file.set_len(self.bytes().get()))
-            .and_then(|()| reach(Failpoint::SealCut))
-            .and_then(|()| write_header(&*self.file, &header))
-            .and_then(|()| reach(Failpoint::SealWritten))
-            .and_then(|()| self.file.sync_data().map_err(lost))
-            .and_then(|()| reach(Failpoint::SealSynced));
-        match finished {
-            Ok(()) => Ok(SealedFile::new(&header, &seal, self.sequence.last_time())),
-            Err(source) => Err(self.io_error("sealing", source)),
-        }
-    }
-
     /// Removes the file from `directory` (`open/`), which must be the one that it was made in.
     /// Durable when this returns.
     pub fn remove(self, directory: &dyn Directory) -> Result<(), WriteError> {
@@ -381,28 +313,6 @@ impl OpenFile {
         Ok(())
     }
 
-    fn sealed_header(&self, now: Timestamp) -> (Header, Seal) {
-        let total_size = self.bytes();
-        let mut header = self.header.clone();
-        let mut seal = Seal {
-            last_lsn: self.last_lsn(),
-            digest: [0; 32],
-            iocb_count: self.count,
-            data_len: ByteLen(total_size.get() - header.layout.data_offset),
-            total_size,
-            sealed: now.max(header.created),
-            open_group: self.open_group(),
-            baseline_begun: self.sequence.baseline_begun(),
-            baseline_ended: self.sequence.baseline_ended(),
-        };
-        header.incompatible = self.sequence.incompatible();
-        header.seal = Some(seal);
-        let used = &self.iocbs[..slot(self.count)];
-        seal.digest = Header::digest(&header.encode(), used);
-        header.seal = Some(seal);
-        (header, seal)
-    }
-
     fn has_room_for(&self, records: usize, payload: u64) -> bool {
         let free = (self.header.layout.iocb_capacity - self.count) as usize;
         let end = self.sequence.next_place().saturating_add(payload);
@@ -421,11 +331,6 @@ impl OpenFile {
         let name = self.name();
         WriteError::Io { step, name, source }
     }
-}
-
-fn write_header(file: &dyn DirFile, header: &Header) -> io::Result<()> {
-    let page = Pages::copy_of(&header.encode());
-    file.write_all_at(&[IoSlice::new(&page)], 0)
 }
 
 /// The error of a sync that failed, also of one that failed for want of room: unlike a write it
