@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::ops::Range;
 
+use super::failure::Failure;
 use super::request::{Next, Request};
 
 /// Takes writes and tells which have ended, in any order.
@@ -49,21 +50,6 @@ struct Begun<'a> {
     batch: u64,
     /// What it wrote to, or will, when it was begun.
     range: Range<u64>,
-}
-
-/// Why a write failed, and what is not written.
-pub(crate) struct Failure<'a> {
-    /// Of those that failed the lowest.
-    pub(crate) offset: u64,
-    pub(crate) error: io::Error,
-    /// What failed or was not begun, earlier batches first.
-    pub(crate) left: Vec<Request<'a>>,
-}
-
-impl From<Failure<'_>> for io::Error {
-    fn from(failure: Failure<'_>) -> Self {
-        named(failure.offset, failure.error)
-    }
 }
 
 /// Writes all requests, none of which overlaps another, as many at a time as the queue takes. None is
@@ -227,18 +213,6 @@ impl<Q: WriteQueue + std::fmt::Debug> std::fmt::Debug for UnderWay<'_, Q> {
             .field("count", &self.count)
             .finish_non_exhaustive()
     }
-}
-
-/// The same error, with the place where it happened.
-pub(crate) fn named(offset: u64, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), Named { offset, error })
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("at byte {offset}: {error}")]
-struct Named {
-    offset: u64,
-    error: io::Error,
 }
 
 #[cfg(test)]
