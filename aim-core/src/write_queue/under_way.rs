@@ -34,7 +34,7 @@ pub(crate) trait WriteQueue {
 /// is any more when this is gone.
 pub(crate) struct UnderWay<'a, Q: WriteQueue> {
     queue: Q,
-    /// By index in the queue.
+    /// By index in the queue; as many as were needed at a time.
     slots: Vec<Option<Begun<'a>>>,
     count: usize,
     /// Number of the last batch.
@@ -85,10 +85,9 @@ impl<Q: WriteQueue> UnderWay<'static, Q> {
 impl<'a, Q: WriteQueue> UnderWay<'a, Q> {
     /// Must not be leaked where bytes are lent.
     fn over(queue: Q) -> Self {
-        let slots = (0..queue.depth()).map(|_| None).collect();
         Self {
             queue,
-            slots,
+            slots: Vec::new(),
             count: 0,
             batch: 0,
             failed: Vec::new(),
@@ -154,12 +153,21 @@ impl<'a, Q: WriteQueue> UnderWay<'a, Q> {
     /// Begins a request as soon as the queue takes one more; not, where another has failed.
     fn push_or_leave(&mut self, begun: Begun<'a>) {
         while self.failed.is_empty() {
-            match self.slots.iter().position(Option::is_none) {
+            match self.free_slot() {
                 Some(free) => return self.push(free, begun),
                 None => self.wait(1),
             }
         }
         self.left.push(begun);
+    }
+
+    fn free_slot(&mut self) -> Option<usize> {
+        let free = self.slots.iter().position(Option::is_none);
+        if free.is_none() && self.slots.len() < self.queue.depth() {
+            self.slots.push(None);
+            return Some(self.slots.len() - 1);
+        }
+        free
     }
 
     fn push(&mut self, index: usize, begun: Begun<'a>) {
