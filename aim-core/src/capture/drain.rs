@@ -117,7 +117,7 @@ impl Drain {
         if self.shared.gate.lock().mode() == Mode::Track {
             return Ok(self.track(stop));
         }
-        if stop == Stop::No && self.shared.now() < self.not_before {
+        if stop == Stop::No && self.pause().is_some() {
             return Ok(Turn::Nothing);
         }
         self.collect();
@@ -157,8 +157,7 @@ impl Drain {
             self.series.write_ahead()?;
             worked = true;
         }
-        worked |= self.series.seal_due_in() == Some(Duration::ZERO);
-        self.series.seal_if_due()?;
+        worked |= self.series.seal_if_due()?;
         self.publish();
         Ok(worked)
     }
@@ -205,14 +204,27 @@ impl Drain {
         }
     }
 
+    /// How long the journal has to be left alone.
+    fn pause(&self) -> Option<Duration> {
+        if self.not_before == Timestamp(0) {
+            // nearly always: the clock need not be read
+            return None;
+        }
+        let nanos = self
+            .not_before
+            .get()
+            .saturating_sub(self.shared.now().get());
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
+    }
+
     fn rest(&mut self) {
         let shared = &*self.shared;
         let outstanding = self.next <= shared.gate.last();
         // whoever writes now and then shall not have to wake it each time
         let lingers = std::mem::take(&mut self.is_busy);
-        let now = shared.now();
-        let rest = if now < self.not_before {
-            Rest::Nap(Duration::from_nanos(self.not_before.get() - now.get()))
+        let pause = self.pause();
+        let rest = if let Some(pause) = pause {
+            Rest::Nap(pause)
         } else if shared.gate.lock().mode() == Mode::Track {
             Rest::Idle(Some(RETRY))
         } else if outstanding || lingers {
@@ -222,7 +234,7 @@ impl Drain {
         };
         shared.signal.rest(rest, || {
             // what is urgent does not shorten a delay
-            if now < self.not_before {
+            if pause.is_some() {
                 return false;
             }
             let next = shared.table.get(self.next);
@@ -277,7 +289,7 @@ impl Drain {
             self.shared.remove_ring();
             return Turn::Finished;
         }
-        if !is_empty || self.shared.now() < self.not_before {
+        if !is_empty || self.pause().is_some() {
             return if worked { Turn::Worked } else { Turn::Nothing };
         }
         match self.regain() {

@@ -163,12 +163,14 @@ impl Series {
         Ok(())
     }
 
-    /// Seals the open file if it is old enough, and goes on with a sealing that had no room.
-    pub(super) fn seal_if_due(&mut self) -> Result<(), SeriesError> {
-        match self.seal_due_in() {
-            Some(Duration::ZERO) => self.seal(),
-            _ => Ok(()),
+    /// Seals the open file if it is old enough, and goes on with a sealing that had no room. Says
+    /// whether there was something to do.
+    pub(super) fn seal_if_due(&mut self) -> Result<bool, SeriesError> {
+        let is_due = self.seal_due_in() == Some(Duration::ZERO);
+        if is_due {
+            self.seal()?;
         }
+        Ok(is_due)
     }
 
     /// How long until the open file has to be sealed; `None` if there is none.
