@@ -4,6 +4,7 @@ mod coordinators;
 mod property;
 mod relay;
 mod relay_steps;
+mod site;
 mod stores;
 mod targets;
 mod travelling;

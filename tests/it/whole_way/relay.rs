@@ -17,7 +17,7 @@ use aim_remote::ship::{MaxLag, Retention, Rounds, Shipper, Target, TargetKind};
 use aim_remote::transport::LocalTransport;
 
 use super::coordinators::{assert_same, ship_options, wait_until, write_at_random};
-use super::targets::{LAG, NO_LIMIT, Site, Source, apply_options, blank, random};
+use super::site::{LAG, NO_LIMIT, Site, Source, apply_options, blank, random};
 
 /// The daemon of a mirror host that passes on what it receives.
 struct RelayHost {

@@ -17,7 +17,7 @@ use aim_remote::ship::{MaxLag, Shipper, StoreOptions, TargetKind};
 use aim_remote::transport::LocalTransport;
 
 use super::coordinators::{assert_same, ship_options, wait_until, write_at_random};
-use super::targets::{NO_LIMIT, Site, Source, random};
+use super::site::{NO_LIMIT, Site, Source, random};
 
 /// Looks often.
 const KEEP: StoreOptions = StoreOptions {

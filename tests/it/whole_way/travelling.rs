@@ -9,7 +9,7 @@ use aim_remote::ship::{Next, Rounds, ShipError};
 use aim_remote::transport::LocalTransport;
 
 use super::coordinators::{assert_same, wait_until, write_at_random};
-use super::targets::{NO_LIMIT, Site, blank};
+use super::site::{NO_LIMIT, Site, blank};
 
 /// Where the disk is mounted on the source, and where on the mirror host.
 const HERE: &str = "usb";
