@@ -6,15 +6,10 @@ use io_uring::{IoUring, Probe, opcode};
 
 use crate::intercept::{Memory, Steady};
 
-/// The kernel takes pieces of up to 1 GiB.
-const PIECE: usize = 1 << 30;
-
 /// Memory whose pages the kernel holds, so that it need not find and hold them for each write.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fixed {
-    start: usize,
-    /// 0: there is none.
-    len: usize,
+    memory: Option<Memory>,
 }
 
 /// A `struct iovec`: a pointer, and a size of as many bits.
@@ -28,13 +23,10 @@ impl Fixed {
     /// Has the kernel hold the memory for `ring`. Where it does not, or has no vectored writes from
     /// what it holds (before Linux 6.15), writes go the plain way.
     pub(super) fn register(ring: &IoUring, memory: &dyn Steady) -> Self {
-        let Memory { address, len } = memory.memory();
-        let pieces: Vec<Vector> = (0..len)
-            .step_by(PIECE)
-            .map(|offset| Vector {
-                start: address.as_ptr().wrapping_add(offset),
-                len: PIECE.min(len - offset),
-            })
+        let memory = memory.memory();
+        let pieces: Vec<Vector> = memory
+            .pieces()
+            .map(|(start, len)| Vector { start, len })
             .collect();
         let registered = require_vectored(ring).and_then(|()| {
             // SAFETY: a `Vector` is an `iovec`; the slice ends before `pieces` does.
@@ -46,36 +38,31 @@ impl Fixed {
         });
         match registered {
             Ok(()) => Self {
-                start: address.as_ptr().addr(),
-                len,
+                memory: Some(memory),
             },
             Err(error) => {
-                tracing::info!(%error, len, "the kernel does not hold the staging memory for the journal");
+                tracing::info!(%error, len = memory.len, "the kernel does not hold the staging memory for the journal");
                 Self::default()
             }
         }
     }
 
     pub(super) fn is_registered(&self) -> bool {
-        self.len > 0
+        self.memory.is_some()
     }
 
     /// The place in the ring's table of what holds all of the slices.
     pub(super) fn index_of(&self, slices: &[IoSlice<'_>]) -> Option<u16> {
-        if self.len == 0 {
-            return None;
-        }
+        let memory = self.memory?;
         let (mut low, mut high) = (usize::MAX, 0);
         for slice in slices {
             let start = slice.as_ptr().addr();
             low = low.min(start);
             high = high.max(start + slice.len());
         }
-        let offset = low.checked_sub(self.start)?;
-        let end = high.checked_sub(self.start)?;
-        let piece = offset / PIECE;
-        // no memory has more than 2^16 pieces
-        (end <= self.len && end <= (piece + 1) * PIECE).then_some(piece as u16)
+        let piece = memory.piece_of(low, high.checked_sub(low)?)?;
+        // the kernel takes no more than 2^14 pieces
+        Some(piece as u16)
     }
 }
 
@@ -90,16 +77,23 @@ fn require_vectored(ring: &IoUring) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::ptr::NonNull;
+
     use super::*;
 
+    const PIECE: usize = Memory::PIECE_BYTES;
+
     #[test]
-    fn only_what_lies_in_one_piece_has_a_place() {
-        let memory = vec![0; 3 * 4096];
-        let fixed = |before: usize, len: usize| Fixed {
-            start: memory.as_ptr().addr() - before,
-            len,
+    fn only_slices_that_all_lie_in_one_piece_have_a_place() {
+        let bytes = vec![0; 3 * 4096];
+        let at = |start: *const u8, len| {
+            let address = NonNull::new(start.cast_mut()).unwrap();
+            Fixed {
+                memory: Some(Memory { address, len }),
+            }
         };
-        let slices = [IoSlice::new(&memory[8192..]), IoSlice::new(&memory[..4096])];
+        let fixed = |before, len| at(bytes.as_ptr().wrapping_sub(before), len);
+        let slices = [IoSlice::new(&bytes[8192..]), IoSlice::new(&bytes[..4096])];
         let index = |fixed: Fixed| fixed.index_of(&slices);
         assert_eq!(index(fixed(0, 3 * 4096)), Some(0));
         assert_eq!(index(fixed(0, 3 * 4096 - 1)), None);
@@ -107,11 +101,7 @@ mod tests {
         assert_eq!(index(fixed(PIECE, 2 * PIECE)), Some(1));
         assert_eq!(index(fixed(PIECE - 3 * 4096, 2 * PIECE)), Some(0));
         assert_eq!(index(fixed(PIECE - 4096, 2 * PIECE)), None);
-        let behind = Fixed {
-            start: memory.as_ptr().addr() + 1,
-            len: PIECE,
-        };
-        assert_eq!(index(behind), None);
+        assert_eq!(index(at(bytes.as_ptr().wrapping_add(1), PIECE)), None);
         assert_eq!(index(Fixed::default()), None);
     }
 }

@@ -9,18 +9,15 @@ use libublk::io::with_task_io_ring_mut;
 /// not find and hold its pages for each I/O.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fixed {
-    start: usize,
-    len: usize,
+    memory: Option<Memory>,
     /// Place of the first piece in the ring's table of buffers.
     first: u16,
 }
 
-/// The kernel takes pieces of up to 1 GiB.
-const PIECE: usize = 1 << 30;
-
 impl Fixed {
     /// Registers `memory`, if there is any, with this thread's ring, behind the first `requests`
-    /// places of its table, which are those of requests. Where the kernel refuses, nothing is registered, and I/O goes the plain way.
+    /// places of its table, which are those of requests. Where the kernel refuses, nothing is
+    /// registered, and I/O goes the plain way.
     ///
     /// # Safety
     ///
@@ -29,12 +26,11 @@ impl Fixed {
         let Some(memory) = memory else {
             return Self::default();
         };
-        let (start, len) = (memory.address.as_ptr(), memory.len);
-        let pieces: Vec<libc::iovec> = (0..len)
-            .step_by(PIECE)
-            .map(|offset| libc::iovec {
-                iov_base: start.wrapping_add(offset).cast(),
-                iov_len: PIECE.min(len - offset),
+        let pieces: Vec<libc::iovec> = memory
+            .pieces()
+            .map(|(start, len)| libc::iovec {
+                iov_base: start.cast(),
+                iov_len: len,
             })
             .collect();
         let registered = with_task_io_ring_mut(|ring| {
@@ -51,12 +47,11 @@ impl Fixed {
         });
         match registered {
             Ok(()) => Self {
-                start: start as usize,
-                len,
+                memory: Some(memory),
                 first: requests,
             },
             Err(error) => {
-                tracing::info!(%error, len, "the kernel does not hold the staging memory");
+                tracing::info!(%error, len = memory.len, "the kernel does not hold the staging memory");
                 Self::default()
             }
         }
@@ -64,11 +59,9 @@ impl Fixed {
 
     /// The place in the ring's table of what holds all of `len` bytes at `address`.
     pub(super) fn index_of(&self, address: NonNull<u8>, len: u32) -> Option<u16> {
-        let offset = (address.as_ptr() as usize).checked_sub(self.start)?;
-        let end = offset + len as usize;
-        let piece = offset / PIECE;
-        // no memory has more than 2^16 pieces
-        (end <= self.len && end <= (piece + 1) * PIECE).then_some(self.first + piece as u16)
+        let piece = self.memory?.piece_of(address.addr().get(), len as usize)?;
+        // the kernel takes no more than 2^14 pieces
+        Some(self.first + piece as u16)
     }
 }
 
@@ -77,20 +70,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_lies_in_one_piece_has_a_place() {
+    fn pieces_have_their_places_behind_those_of_requests() {
+        let at = |address| NonNull::new(std::ptr::without_provenance_mut(address)).unwrap();
+        let (start, piece) = (0x1_0000, Memory::PIECE_BYTES);
+        let memory = Memory {
+            address: at(start),
+            len: piece + 8192,
+        };
         let fixed = Fixed {
-            start: 0x1_0000,
-            len: PIECE + 8192,
+            memory: Some(memory),
             first: 64,
         };
-        let at = |offset: usize| NonNull::new((0x1_0000 + offset) as *mut u8).unwrap();
-        assert_eq!(fixed.index_of(at(0), 4096), Some(64));
-        assert_eq!(fixed.index_of(at(PIECE - 4096), 4096), Some(64));
-        assert_eq!(fixed.index_of(at(PIECE - 4096), 8192), None);
-        assert_eq!(fixed.index_of(at(PIECE), 8192), Some(65));
-        assert_eq!(fixed.index_of(at(PIECE + 4096), 8192), None);
-        let before = NonNull::new(0x8000 as *mut u8).unwrap();
-        assert_eq!(fixed.index_of(before, 4096), None);
-        assert_eq!(Fixed::default().index_of(before, 4096), None);
+        assert_eq!(fixed.index_of(at(start), 4096), Some(64));
+        assert_eq!(fixed.index_of(at(start + piece - 4096), 4096), Some(64));
+        assert_eq!(fixed.index_of(at(start + piece - 4096), 8192), None);
+        assert_eq!(fixed.index_of(at(start + piece), 8192), Some(65));
+        assert_eq!(fixed.index_of(at(start + piece + 4096), 8192), None);
+        assert_eq!(fixed.index_of(at(0x8000), 4096), None);
+        assert_eq!(Fixed::default().index_of(at(0x8000), 4096), None);
     }
 }

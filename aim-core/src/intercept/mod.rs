@@ -16,8 +16,12 @@
 //! No method blocks. Where a request can't go on, the caller's [`Waker`] is kept and woken when
 //! it is worth asking again; wake-ups may be spurious.
 
+mod memory;
+
 use std::ptr::NonNull;
 use std::task::{Poll, Waker};
+
+pub use memory::{Memory, Steady};
 
 use crate::request::Request;
 use crate::units::Lsn;
@@ -79,29 +83,6 @@ pub trait Interceptor: Send + Sync + 'static {
     fn memory(&self) -> Option<Memory> {
         None
     }
-}
-
-/// Memory in which landings lie.
-///
-/// It is mapped as long as its interceptor lives, and keeps its pages: who holds these and who
-/// looks at the addresses see the same bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Memory {
-    /// The first byte, at the start of a page.
-    pub address: NonNull<u8>,
-    /// Bytes from there.
-    pub len: usize,
-}
-
-/// Whoever has such memory.
-///
-/// # Safety
-///
-/// As long as the value lives [`memory`](Self::memory) gives the same, and that is mapped and keeps
-/// its pages.
-pub unsafe trait Steady: std::fmt::Debug + Send + Sync {
-    /// The memory.
-    fn memory(&self) -> Memory;
 }
 
 /// How a request ended on the disk.
