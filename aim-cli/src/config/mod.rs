@@ -16,6 +16,8 @@ mod resolve;
 mod spelling;
 mod target;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod typed;
 
 pub(crate) use load::{DEFAULT_PATH, load};
