@@ -4,7 +4,7 @@
 //! a name here and calls [`reach`]; without the feature `failpoints` that call is nothing. With
 //! it, a test stops there in one of two ways:
 //!
-//! - in its own process: [`watch`] is asked at each failpoint that the thread reaches, and may
+//! - in its own process: what `watch` was given is asked at each failpoint that the thread reaches, and may
 //!   answer with an error, as if the machine had stopped there;
 //! - in another process: `AIM_FAILPOINT=NAME` or `NAME:N` in the environment ends the process
 //!   without ceremony when it reaches the failpoint for the first or the N-th time.
