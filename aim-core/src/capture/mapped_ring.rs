@@ -7,10 +7,9 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
+use crate::fs::reserve;
 use crate::intercept::Memory;
 use crate::units::VolumeId;
 
@@ -147,10 +146,8 @@ fn file_of(path: &Path, len: u64) -> io::Result<File> {
         file.set_len(0)?;
         file.set_len(len)?;
     }
-    match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(file),
-        Err(error) => Err(error.into()),
-    }
+    reserve(&file, len)?;
+    Ok(file)
 }
 
 /// The identity of this boot; zeroes where the kernel does not tell it.

@@ -157,6 +157,15 @@ impl HostFile {
     }
 }
 
+/// Has the file system give `file` its first `len` bytes of room now, which does not make it longer;
+/// nothing where it can't do so beforehand.
+pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, len) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether a file system wants more of a direct write than it says.
 fn is_refusal(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::INVAL.raw_os_error())
@@ -191,10 +200,7 @@ impl DirFile for HostFile {
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, len) {
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        reserve(&self.file, len)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

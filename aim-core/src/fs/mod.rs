@@ -10,3 +10,4 @@ mod host;
 
 pub use directory::{DirFile, Directory, Part};
 pub use host::HostDirectory;
+pub(crate) use host::reserve;
