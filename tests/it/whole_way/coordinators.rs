@@ -22,6 +22,22 @@ use aim_tests::Rng;
 pub(super) const SIZE: u64 = 4 << 20;
 const REQUEST_MAX: usize = 64 << 10;
 
+/// A source that seals often.
+pub(super) fn start_capture(image: &Path, spool: SourceSpool) -> MirroredDevice<Arc<FileDevice>> {
+    let config = CaptureConfig {
+        seal: SealPolicy {
+            bytes: ByteLen(256 << 10),
+            age: Duration::from_millis(20),
+        },
+        compare: true,
+        ..CaptureConfig::new(StagingConfig::anonymous(4, REQUEST_MAX))
+    };
+    let disk = Arc::new(FileDevice::open_exclusive(image).unwrap());
+    let disks: Vec<Arc<dyn SourceDisk>> = vec![disk.clone()];
+    let capture = Capture::start(&config, spool, disks, SystemClock).unwrap();
+    MirroredDevice::new(disk, capture)
+}
+
 /// Both hosts, in folders of one.
 struct Hosts {
     temp: tempfile::TempDir,
@@ -61,18 +77,7 @@ impl Hosts {
     }
 
     fn start_source(&self) -> MirroredDevice<Arc<FileDevice>> {
-        let config = CaptureConfig {
-            seal: SealPolicy {
-                bytes: ByteLen(256 << 10),
-                age: Duration::from_millis(20),
-            },
-            compare: true,
-            ..CaptureConfig::new(StagingConfig::anonymous(4, REQUEST_MAX))
-        };
-        let disk = Arc::new(FileDevice::open_exclusive(self.path("source.img")).unwrap());
-        let disks: Vec<Arc<dyn SourceDisk>> = vec![disk.clone()];
-        let capture = Capture::start(&config, self.source_spool(), disks, SystemClock).unwrap();
-        MirroredDevice::new(disk, capture)
+        start_capture(&self.path("source.img"), self.source_spool())
     }
 
     /// Ships, and carries what this capture asks.

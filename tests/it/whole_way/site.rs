@@ -4,10 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aim_core::capture::{
-    Capture, CaptureConfig, ExtentMap, Initial, MirroredDevice, SealPolicy, SourceDisk,
-    StagingConfig,
-};
+use aim_core::capture::{ExtentMap, Initial, MirroredDevice};
 use aim_core::clock::{Clock, SystemClock};
 use aim_core::cursor::Standing;
 use aim_core::device::FileDevice;
@@ -20,9 +17,7 @@ use aim_remote::ship::{LineOptions, MaxLag, Retention, Rounds, Shipper, Target, 
 use aim_remote::transport::LocalTransport;
 use aim_tests::Rng;
 
-use super::coordinators::{SIZE, assert_same, ship_options, wait_until};
-
-const REQUEST_MAX: usize = 64 << 10;
+use super::coordinators::{SIZE, assert_same, ship_options, start_capture, wait_until};
 
 /// A source, and mirror hosts of these names, in folders of one.
 pub(super) struct Site {
@@ -84,25 +79,15 @@ impl Site {
     }
 
     pub(super) fn start_kinds(&self, targets: &[(&'static str, MaxLag, TargetKind)]) -> Source {
-        let config = CaptureConfig {
-            seal: SealPolicy {
-                bytes: ByteLen(256 << 10),
-                age: Duration::from_millis(20),
-            },
-            compare: true,
-            ..CaptureConfig::new(StagingConfig::anonymous(4, REQUEST_MAX))
-        };
-        let disk = Arc::new(FileDevice::open_exclusive(self.path("source.img")).unwrap());
-        let disks: Vec<Arc<dyn SourceDisk>> = vec![disk.clone()];
-        let capture = Capture::start(&config, self.spool(), disks, SystemClock).unwrap();
+        let mirrored = start_capture(&self.path("source.img"), self.spool());
         let named = targets.iter().map(|(name, max_lag, kind)| Target {
             name: (*name).to_owned(),
             kind: *kind,
             max_lag: *max_lag,
         });
-        let retention = Retention::open(self.spool(), named.collect(), &capture).unwrap();
+        let retention = Retention::open(self.spool(), named.collect(), mirrored.capture()).unwrap();
         Source {
-            mirrored: MirroredDevice::new(disk, capture),
+            mirrored,
             retention,
             names: targets.iter().map(|(name, ..)| *name).collect(),
         }
