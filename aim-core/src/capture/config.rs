@@ -49,7 +49,8 @@ pub enum OnFull {
 pub struct HotPolicy {
     /// Time after the last write to an extent for which it stays hot.
     pub age: Duration,
-    /// Where more than this is hot, in whole extents, whatever was not written to for a moment cools.
+    /// Where more than this is hot, in whole extents, whatever was not written to for a moment
+    /// cools. Up to half of it, what lies around writes that come close together is hot as well.
     pub bytes: ByteLen,
 }
 

@@ -27,8 +27,8 @@ use super::staging::Staging;
 use super::verify::Passes;
 use super::worker::{Threads, Workers};
 use super::{
-    Baselines, Capture, CaptureConfig, CaptureState, Comparison, SeriesError, SourceDisk,
-    StagingConfig, leftover, status,
+    Baselines, Capture, CaptureConfig, CaptureState, Comparison, HotPolicy, SeriesError,
+    SourceDisk, StagingConfig, leftover, status,
 };
 use crate::clock::Clock;
 use crate::request::Request;
@@ -133,7 +133,7 @@ impl Capture {
         );
         let (mut series, taken_up) = resumed?;
         let (staging, table, is_trusted) = open_ring(&config.staging, &series)?;
-        let mut begin = Beginning::new(&spool, loaded, taken_up);
+        let mut begin = Beginning::new(&spool, loaded, taken_up, config.hot);
         begin.take_up(&mut series, &staging, &table, is_trusted);
         let keeper_map = begin.store(&spool)?;
         // a start that ends before finds the ring as it was
@@ -222,8 +222,10 @@ struct Beginning {
 }
 
 impl Beginning {
-    fn new(spool: &SourceSpool, loaded: Loaded, taken_up: TakenUp) -> Self {
+    fn new(spool: &SourceSpool, loaded: Loaded, taken_up: TakenUp, hot: HotPolicy) -> Self {
         let mut extents = Extents::new(spool.identity(), loaded.shift, loaded.bits);
+        // the other half is for what is written to
+        extents.warm_neighbours_up_to((hot.bytes.get() >> loaded.shift >> 1) as usize);
         if matches!(taken_up, TakenUp::Damaged) {
             extents.need(0..extents.count());
         }

@@ -1,8 +1,11 @@
 //! Which extents become hot ahead of need, and which cool.
 //!
 //! A write to an extent that is not hot waits for the map: a write and a sync. So extents stay hot
-//! as long as they are written to now and then, and those that a stream comes to next are hot
-//! before it does. What is hot in vain costs comparing after a power cut.
+//! as long as they are written to now and then, and those that are likely to be written to next
+//! are made hot with one that is: where a stream leads to, and, as long as little is hot, around
+//! writes that come close together. What is hot in vain costs comparing after a power cut.
+
+use std::ops::Range;
 
 use super::sector::{self, SECTOR_EXTENTS};
 use super::table::{Changes, Extents};
@@ -11,23 +14,44 @@ use super::table::{Changes, Extents};
 const STREAM: usize = 2;
 /// Extents that are made hot together with the one that a stream comes to.
 const AHEAD: usize = 4;
+/// Extents of a neighbourhood, which begins at a multiple of it and lies in one sector of the map.
+const NEIGHBOURHOOD: usize = 16;
+/// Hot extents of a neighbourhood after which all of it becomes hot with the next one.
+const NEIGHBOURS: usize = 2;
+
+const _: () = assert!(SECTOR_EXTENTS.is_multiple_of(NEIGHBOURHOOD));
 
 impl Extents {
-    /// Makes the extents behind `index` hot, which is just becoming so, if a stream leads there.
-    pub(super) fn warm_ahead(&mut self, index: usize) {
-        let is_stream =
-            index >= STREAM && (index - STREAM..index).all(|before| self.is_hot(before));
-        if !is_stream {
-            return;
+    /// Has writes that come close together make all around them hot, while at most `most` extents
+    /// are.
+    pub(in crate::capture) fn warm_neighbours_up_to(&mut self, most: usize) {
+        self.neighbours_up_to = most;
+    }
+
+    /// Makes extents hot together with `index`, which is just becoming so.
+    pub(super) fn warm_with(&mut self, index: usize) {
+        let is_hot = |extents: &Self, range: Range<usize>| {
+            range.filter(|&other| extents.is_hot(other)).count()
+        };
+        if index >= STREAM && is_hot(self, index - STREAM..index) == STREAM {
+            self.warm(index + 1..index + 1 + AHEAD);
         }
-        for next in index + 1..self.count().min(index + 1 + AHEAD) {
-            let at = next / SECTOR_EXTENTS;
-            if sector::set(&mut self.wanted[at].hot, next % SECTOR_EXTENTS, true) {
-                self.touched[next] = self.generation;
+        let begin = index - index % NEIGHBOURHOOD;
+        let around = begin..begin + NEIGHBOURHOOD;
+        if is_hot(self, around.clone()) > NEIGHBOURS && self.hot() <= self.neighbours_up_to {
+            self.warm(around);
+        }
+    }
+
+    fn warm(&mut self, range: Range<usize>) {
+        for index in range.start..range.end.min(self.count()) {
+            let at = index / SECTOR_EXTENTS;
+            if sector::set(&mut self.wanted[at].hot, index % SECTOR_EXTENTS, true) {
+                self.touched[index] = self.generation;
                 self.changed[at] = true;
+                self.changes = self.changes.max(Changes::Lazy);
             }
         }
-        self.changes = self.changes.max(Changes::Lazy);
     }
 
     /// Ends a generation, and gives its number.
@@ -111,6 +135,29 @@ mod tests {
             STREAM + (count as usize - STREAM).div_ceil(AHEAD + 1)
         );
         assert_eq!(extents.hot(), count as usize);
+    }
+
+    #[test]
+    fn writes_close_together_wait_once_for_all_around_them_while_little_is_hot() {
+        let mut extents = extents(100);
+        extents.warm_neighbours_up_to(20);
+        let hot_with = |extents: &mut Extents, index: usize| {
+            let before = extents.hot();
+            assert!(!extents.require(index..index + 1, Guarantee::Hot));
+            store(extents);
+            extents.hot() - before
+        };
+        assert_eq!(hot_with(&mut extents, 17), 1);
+        assert_eq!(hot_with(&mut extents, 99), 1);
+        assert_eq!(hot_with(&mut extents, 31), 1);
+        assert_eq!(hot_with(&mut extents, 22), 14, "all from 16 to 31");
+        assert!(extents.require(16..32, Guarantee::Hot), "with one store");
+        assert_eq!(hot_with(&mut extents, 97), 1, "only four are left there");
+        assert_eq!(hot_with(&mut extents, 96), 2);
+        assert_eq!(extents.hot(), 20);
+        for index in [0, 5, 10] {
+            assert_eq!(hot_with(&mut extents, index), 1, "much is hot");
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(in crate::capture) struct Extents {
     /// Per extent: the generation in which it was last changed.
     pub(super) touched: Vec<u32>,
     pub(super) generation: u32,
+    /// Hot extents up to which neighbours become hot as well.
+    pub(super) neighbours_up_to: usize,
     /// Extents that can't be read at present: they stay needed, and nobody waits for them.
     unreadable: Vec<usize>,
     /// Extents that are being copied, and whether each was needed anew meanwhile.
@@ -121,6 +123,7 @@ impl Extents {
             in_flight: vec![0; first],
             touched: vec![0; first],
             generation: 1,
+            neighbours_up_to: 0,
             unreadable: Vec::new(),
             copying: BTreeMap::new(),
             in_full: BTreeSet::new(),
@@ -190,7 +193,7 @@ impl Extents {
             match what {
                 Guarantee::Hot => {
                     sector::set(&mut self.wanted[at].hot, bit, true);
-                    self.warm_ahead(index);
+                    self.warm_with(index);
                 }
                 Guarantee::Need => self.need(index..index + 1),
             }
