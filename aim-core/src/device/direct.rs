@@ -190,3 +190,16 @@ fn is_refusal(error: &io::Error) -> bool {
         .iter()
         .any(|refusal| errno == Some(refusal.raw_os_error()))
 }
+
+#[cfg(test)]
+impl Direct {
+    /// As if direct writes to the device went to this file, as long as it takes them.
+    pub(super) fn astray(file: File) -> Self {
+        let alignment = Alignment::of(&file).unwrap();
+        let under_way = UnderWay::new(Ring::new(DEPTH).unwrap().only_to(file));
+        Self::Open(Box::new(DirectFile {
+            under_way,
+            alignment,
+        }))
+    }
+}

@@ -266,7 +266,78 @@ impl BlockDevice for FileDevice {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rustix::fs::{MemfdFlags, SealFlags};
+    use zerocopy::{Immutable, IntoBytes};
+
     use super::*;
+    use crate::write_queue::SharedBytes;
+
+    /// Bytes that are worth to be written directly.
+    const LONG: usize = 128 << 10;
+
+    #[derive(Clone, IntoBytes, Immutable)]
+    #[repr(C, align(4096))]
+    struct Page([u8; 4096]);
+
+    /// Memory that direct writes can be made from.
+    struct Pages(Vec<Page>);
+
+    impl AsRef<[u8]> for Pages {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_bytes()
+        }
+    }
+
+    fn long_write(byte: u8, offset: usize) -> WriteBatch {
+        let memory: SharedBytes = Arc::new(Pages(vec![Page([byte; 4096]); LONG / 4096]));
+        WriteBatch::new(memory, [(ByteOffset(offset as u64), 0..LONG)])
+    }
+
+    /// A device of zeroes whose direct writes go to another file.
+    fn device_with_direct(astray: impl FnOnce(&Path) -> File) -> (tempfile::TempDir, FileDevice) {
+        let temp = tempfile::tempdir().unwrap();
+        let image = temp.path().join("image");
+        std::fs::write(&image, vec![0; 3 * LONG]).unwrap();
+        let mut device = FileDevice::open_exclusive(&image).unwrap();
+        device.direct = Mutex::new(Direct::astray(astray(&image)));
+        (temp, device)
+    }
+
+    fn content(device: &FileDevice) -> Vec<u8> {
+        let mut bytes = vec![0; 3 * LONG];
+        device.read(ByteOffset(0), &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_direct_write_that_fails_is_told_and_later_ones_go_well() {
+        let (_temp, device) = device_with_direct(|image| File::open(image).unwrap());
+        let begun = device.write_behind(long_write(1, 0));
+        let error = begun.and_then(|()| device.settle()).unwrap_err();
+        assert!(error.to_string().contains("Bad file descriptor"), "{error}");
+        device.write_behind(long_write(2, LONG)).unwrap();
+        device.settle().unwrap();
+        let bytes = content(&device);
+        assert!(bytes == [[0; LONG], [2; LONG], [0; LONG]].concat());
+    }
+
+    #[test]
+    fn direct_writes_that_are_refused_on_their_way_go_through_the_page_cache_in_order() {
+        let (_temp, device) = device_with_direct(|_| {
+            let sealed = rustix::fs::memfd_create("sealed", MemfdFlags::ALLOW_SEALING).unwrap();
+            rustix::fs::fcntl_add_seals(&sealed, SealFlags::WRITE).unwrap();
+            sealed.into()
+        });
+        device.write_behind(long_write(1, LONG)).unwrap();
+        device.write_behind(long_write(2, LONG / 2)).unwrap();
+        device.settle().unwrap();
+        device.write_behind(long_write(3, 2 * LONG)).unwrap();
+        device.settle().unwrap();
+        let halves = [0, 2, 2, 1, 3, 3].map(|byte| [byte; LONG / 2]);
+        assert!(content(&device) == halves.concat());
+    }
 
     #[test]
     fn what_is_no_disk_is_refused_by_name() {
