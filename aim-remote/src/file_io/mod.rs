@@ -9,19 +9,20 @@
 //! without, files are read through the [`Directory`] that they lie in, whatever is behind it.
 
 mod packing;
+mod source;
+mod through_ring;
 
 use std::fs::File;
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use aim_core::fs::{DirFile, Directory};
-use aim_core::packed::{Level, Packer};
-use packing::{Packed, PackedAway};
+use aim_core::fs::Directory;
+use aim_core::packed::Level;
 use tokio::sync::mpsc;
-use tokio_uring::buf::BoundedBuf;
+
+pub use source::{Chunks, Source};
+use through_ring::{Job, serve};
 
 /// Chunks that are read ahead of their user.
 const AHEAD_CHUNKS: usize = 4;
@@ -85,19 +86,10 @@ impl FileIo {
     /// Opens a file in `folder` whose content will not change any more.
     pub fn open(&self, folder: &dyn Directory, name: &str) -> io::Result<Source> {
         let path = folder.path().join(name);
-        let (len, content) = match &self.0 {
-            Way::Ring(jobs) => {
-                let file = File::open(&path)?;
-                let len = file.metadata()?.len();
-                (len, Content::Ring(Arc::new(file), jobs.clone()))
-            }
-            Way::Runtime | Way::InPlace => {
-                let file = folder.open(name, false)?;
-                (file.len()?, Content::Folder(file))
-            }
-        };
-        let len = Length::Exact(len);
-        Ok(Source { path, len, content })
+        match &self.0 {
+            Way::Ring(jobs) => Source::through_ring(File::open(&path)?, path, jobs.clone()),
+            Way::Runtime | Way::InPlace => Source::blocking(folder.open(name, false)?, path),
+        }
     }
 
     /// Opens a journal file in `folder` whose content will not change any more, to be packed
@@ -110,15 +102,7 @@ impl FileIo {
     ) -> io::Result<Source> {
         let file = folder.open(name, false)?;
         let is_away = !matches!(self.0, Way::InPlace);
-        Ok(Source {
-            path: folder.path().join(name),
-            len: Length::AtMost(Packer::len_max(file.len()?)),
-            content: Content::Packed {
-                file,
-                level,
-                is_away,
-            },
-        })
+        Source::packed(file, folder.path().join(name), level, is_away)
     }
 
     /// Waits for so long. Without a runtime only what is over at once comes to its end: there is
@@ -145,204 +129,6 @@ impl FileIo {
             Way::InPlace => Ok(work()),
         }
     }
-}
-
-/// The content of a file to be shipped.
-#[derive(Clone, Debug)]
-pub struct Source {
-    path: PathBuf,
-    len: Length,
-    content: Content,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Length {
-    Exact(u64),
-    /// It shows when all has been read.
-    AtMost(u64),
-}
-
-#[derive(Clone, Debug)]
-enum Content {
-    Ring(Arc<File>, mpsc::UnboundedSender<Job>),
-    Folder(Arc<dyn DirFile>),
-    Memory(Arc<[u8]>),
-    Packed {
-        file: Arc<dyn DirFile>,
-        level: Level,
-        is_away: bool,
-    },
-}
-
-impl Source {
-    /// A small file that exists only in memory; `path` is for messages.
-    pub fn from_bytes(path: impl Into<PathBuf>, content: impl Into<Arc<[u8]>>) -> Self {
-        let content = content.into();
-        Self {
-            path: path.into(),
-            len: Length::Exact(content.len() as u64),
-            content: Content::Memory(content),
-        }
-    }
-
-    /// Where the content comes from, for messages.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Length in bytes; `None` where that shows only at the end.
-    pub fn exact_len(&self) -> Option<u64> {
-        match self.len {
-            Length::Exact(len) => Some(len),
-            Length::AtMost(_) => None,
-        }
-    }
-
-    /// Length in bytes, or a bound of it.
-    pub fn len_max(&self) -> u64 {
-        match self.len {
-            Length::Exact(len) | Length::AtMost(len) => len,
-        }
-    }
-
-    /// Reads on from offset `from`, in pieces of `chunk` bytes of which only the last is shorter.
-    pub fn chunks(&self, from: u64, chunk: usize) -> Chunks {
-        let span = Span {
-            next: from,
-            end: self.len_max(),
-            chunk,
-        };
-        let reader = match &self.content {
-            Content::Packed {
-                file,
-                level,
-                is_away,
-            } => {
-                let packed = Packed::new(Arc::clone(file), *level, from, chunk);
-                match is_away {
-                    true => Reader::PackedAway(packed.on_a_thread()),
-                    false => Reader::Packed(packed.into()),
-                }
-            }
-            Content::Memory(bytes) => Reader::Memory(Arc::clone(bytes)),
-            Content::Folder(file) => Reader::Blocking(Arc::clone(file)),
-            Content::Ring(file, jobs) => {
-                let (sender, receiver) = mpsc::channel(AHEAD_CHUNKS);
-                let job = Job {
-                    file: Arc::clone(file),
-                    span,
-                    sender,
-                };
-                // without its runtime the job is dropped, and `next` finds the channel closed
-                drop(jobs.send(job));
-                Reader::Ring(receiver)
-            }
-        };
-        Chunks { span, reader }
-    }
-}
-
-/// The pieces of a [`Source`], in order.
-#[derive(Debug)]
-pub struct Chunks {
-    span: Span,
-    reader: Reader,
-}
-
-#[derive(Debug)]
-enum Reader {
-    Memory(Arc<[u8]>),
-    Blocking(Arc<dyn DirFile>),
-    Ring(mpsc::Receiver<io::Result<Vec<u8>>>),
-    Packed(Box<Packed>),
-    PackedAway(PackedAway),
-}
-
-impl Chunks {
-    /// The next piece, or `None` at the end.
-    ///
-    /// # Errors
-    ///
-    /// Those of reading; a file that is shorter than it was when opened is `UnexpectedEof`.
-    pub async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
-        match &mut self.reader {
-            Reader::Packed(packed) => return packed.next(),
-            Reader::PackedAway(packed) => return packed.next().await,
-            Reader::Memory(_) | Reader::Blocking(_) | Reader::Ring(_) => {}
-        }
-        let Some((offset, len)) = self.span.advance() else {
-            return Ok(None);
-        };
-        match &mut self.reader {
-            Reader::Packed(_) | Reader::PackedAway(_) => Ok(None),
-            Reader::Memory(bytes) => {
-                let start = usize::try_from(offset).map_err(io::Error::other)?;
-                Ok(bytes.get(start..start + len).map(<[u8]>::to_vec))
-            }
-            Reader::Blocking(file) => {
-                let mut buffer = vec![0; len];
-                file.read_exact_at(&mut buffer, offset)?;
-                Ok(Some(buffer))
-            }
-            Reader::Ring(chunks) => match chunks.recv().await {
-                Some(chunk) => chunk.map(Some),
-                None => Err(io::Error::other("the thread that reads files has ended")),
-            },
-        }
-    }
-}
-
-/// What is left to read of a file.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    next: u64,
-    end: u64,
-    chunk: usize,
-}
-
-impl Span {
-    /// Offset and length of the next piece.
-    fn advance(&mut self) -> Option<(u64, usize)> {
-        let rest = self.end.checked_sub(self.next).filter(|rest| *rest > 0)?;
-        let len = usize::try_from(rest).map_or(self.chunk, |rest| rest.min(self.chunk));
-        let offset = self.next;
-        self.next += len as u64;
-        Some((offset, len))
-    }
-}
-
-/// Pieces to be read through the ring.
-#[derive(Debug)]
-struct Job {
-    file: Arc<File>,
-    span: Span,
-    sender: mpsc::Sender<io::Result<Vec<u8>>>,
-}
-
-/// Reads for all sources of a coordinator, each in a task of its own.
-async fn serve(mut queue: mpsc::UnboundedReceiver<Job>) {
-    while let Some(job) = queue.recv().await {
-        tokio_uring::spawn(async move {
-            if let Err(error) = read_through_ring(&job).await {
-                // nobody listens any more: nobody needs to know
-                drop(job.sender.send(Err(error)).await);
-            }
-        });
-    }
-}
-
-async fn read_through_ring(job: &Job) -> io::Result<()> {
-    let file = tokio_uring::fs::File::from_std(job.file.try_clone()?);
-    let mut span = job.span;
-    while let Some((offset, len)) = span.advance() {
-        let buffer = Vec::with_capacity(len).slice(..len);
-        let (result, buffer) = file.read_exact_at(buffer, offset).await;
-        result?;
-        if job.sender.send(Ok(buffer.into_inner())).await.is_err() {
-            break;
-        }
-    }
-    file.close().await
 }
 
 #[cfg(test)]
