@@ -109,6 +109,37 @@ fn those_who_sync_together_share_one_sync() {
 }
 
 #[test]
+fn writes_close_together_wait_for_the_map_three_times_while_little_is_hot() {
+    let mut source = Source::new(None);
+    source.config.hot.bytes = ByteLen(2 * 16 * EXTENT);
+    let (capture, mut workers) =
+        Capture::paused(&source.config, source.spool(), vec![disk()], SystemClock).unwrap();
+    let mut waits_for = |extents: [u64; 6]| {
+        let places = extents.map(|extent| ByteOffset(extent * EXTENT));
+        let requests = places.map(|place| Request {
+            operation: aim_core::request::Operation::Discard,
+            ..Request::write(place, ByteLen(4096))
+        });
+        let waits = requests.iter().filter(|request| {
+            let waits = capture.admit(request, None, Waker::noop());
+            let waits = match waits {
+                Ok(Admission::Captured(ticket)) => {
+                    capture.complete(ticket, Outcome::Done);
+                    false
+                }
+                other => other.is_err(),
+            };
+            run(&mut workers);
+            waits
+        });
+        waits.count()
+    };
+    assert_eq!(waits_for([0, 7, 3, 15, 10, 1]), 3);
+    assert_eq!(waits_for([18, 23, 20, 31, 26, 29]), 6, "half of it is hot");
+    workers.stop().unwrap();
+}
+
+#[test]
 fn an_idle_volume_writes_nothing() {
     let mut source = Source::new(None);
     source.config.seal.age = Duration::from_secs(1);
