@@ -11,12 +11,14 @@ use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
+use super::check::Check;
 use super::quantity::Size;
-use super::resolve::{Check, RATE};
 use super::target::Target;
 use super::typed::LineConfig;
 
 const CHANNELS: RangeInclusive<u16> = 1..=64;
+/// Bytes a second.
+pub(super) const RATE: RangeInclusive<u64> = (64 << 10)..=(1 << 40);
 
 /// Keys that each line to a target may have.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::resolve::Check;
+use super::check::Check;
 use super::target::Target;
 use super::typed::{Key, Login};
 

@@ -5,6 +5,7 @@
 //! ```
 
 mod apart;
+mod check;
 mod fields;
 mod line;
 mod load;

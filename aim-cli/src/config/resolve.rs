@@ -1,17 +1,16 @@
 //! From what was typed to values: required keys, defaults, ranges, names.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::apart;
+use super::check::Check;
+use super::line::RATE;
 use super::parse::Tables;
 use super::quantity::{Size, Span};
-use super::raw::RawTarget;
-use super::raw::{RawMirror, RawVolume, only_target};
-use super::target::Target;
+use super::raw::{RawMirror, RawTarget, RawVolume, only_target};
 use super::typed::{Config, MirrorConfig, VolumeConfig};
 use crate::failure::Problem;
 
@@ -31,38 +30,32 @@ const SEAL_AFTER: RangeInclusive<Span> =
 const JOURNAL_BYTES: RangeInclusive<u64> = (4 << 20)..=(1 << 50);
 /// The journal must hold at least so many full files, or capture would pause all the time.
 const JOURNAL_FILES: u64 = 4;
-pub(super) const RATE: RangeInclusive<u64> = (64 << 10)..=(1 << 40);
 const VERIFY_EVERY: RangeInclusive<Span> =
     Span(Duration::from_secs(60))..=Span(Duration::from_secs(366 * 86_400));
-const NAME_MAX: usize = 32;
 
 /// Turns tables into a configuration. What is wrong is named in the second value; the first is
 /// whole only if that is empty.
 pub(super) fn resolve(path: &Path, tables: Tables) -> (Config, Vec<Problem>) {
-    let mut check = Check {
-        path,
-        table: String::new(),
-        problems: Vec::new(),
-    };
+    let mut check = Check::new(path);
     if tables.volumes.is_empty() && tables.mirrors.is_empty() {
         let problem = Problem::new("neither a volume nor a mirror is configured")
             .at(path.display())
             .hint("add a table [volume.NAME] on the source, [mirror.NAME] on the mirror host");
-        check.problems.push(problem);
+        check.add(problem);
     }
     let run_dir = tables.run_dir.unwrap_or_else(|| PathBuf::from(RUN_DIR));
-    check.table = "the top of the file".to_owned();
+    check.set_table("the top of the file".to_owned());
     check.absolute("run_dir", Some(run_dir.clone()));
     let state_dir = tables.state_dir.unwrap_or_else(|| PathBuf::from(STATE_DIR));
     check.absolute("state_dir", Some(state_dir.clone()));
     let mut volumes = BTreeMap::new();
     for (name, raw) in tables.volumes {
-        check.table = format!("[volume.{name}]");
+        check.set_table(format!("[volume.{name}]"));
         volumes.insert(name.clone(), check.volume(name, raw, &state_dir));
     }
     let mut mirrors = BTreeMap::new();
     for (name, raw) in tables.mirrors {
-        check.table = format!("[mirror.{name}]");
+        check.set_table(format!("[mirror.{name}]"));
         mirrors.insert(name.clone(), check.mirror(name, raw));
     }
     let config = Config {
@@ -74,7 +67,7 @@ pub(super) fn resolve(path: &Path, tables: Tables) -> (Config, Vec<Problem>) {
         volumes,
         mirrors,
     };
-    let mut problems = check.problems;
+    let mut problems = check.into_problems();
     problems.extend(apart::check(&config));
     (config, problems)
 }
@@ -83,13 +76,6 @@ pub(super) fn resolve(path: &Path, tables: Tables) -> (Config, Vec<Problem>) {
 fn queues() -> u16 {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     u16::try_from(processors).map_or(4, |count| count.min(4))
-}
-
-/// Notes what is wrong with a table.
-pub(super) struct Check<'a> {
-    path: &'a Path,
-    table: String,
-    problems: Vec<Problem>,
 }
 
 impl Check<'_> {
@@ -163,10 +149,10 @@ impl Check<'_> {
                 target.target
             ));
         }
-        let table = self.table.clone();
-        self.table = table.trim_end_matches(']').to_owned() + ".fetch]";
+        let table = self.table().to_owned();
+        self.set_table(table.trim_end_matches(']').to_owned() + ".fetch]");
         let fetch = raw.fetch.map(|raw| self.fetch(raw));
-        self.table = table;
+        self.set_table(table);
         MirrorConfig {
             name,
             targets,
@@ -189,80 +175,5 @@ impl Check<'_> {
         }
         // the range ends far below
         u32::try_from(bytes).unwrap_or(u32::MAX)
-    }
-
-    /// A name becomes part of paths: of a device node, of the staging directory.
-    pub(super) fn name(&mut self, name: &str) {
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if name.is_empty()
-            || name.len() > NAME_MAX
-            || name.starts_with('-')
-            || !name.chars().all(fits)
-        {
-            self.wrong(format!(
-                "`{name}` can't be a name: 1 to {NAME_MAX} letters, digits, `_` and `-`"
-            ));
-        }
-    }
-
-    pub(super) fn target(&mut self, key: &str, given: Option<String>) -> Target {
-        match given.as_deref().map(str::parse) {
-            Some(Ok(target)) => return target,
-            Some(Err(error)) => self.wrong(format!("`{key}`: {error}")),
-            None => self.missing(key),
-        }
-        Target::Directory(PathBuf::new())
-    }
-
-    pub(super) fn absolute(&mut self, key: &str, path: Option<PathBuf>) -> PathBuf {
-        let Some(path) = path else {
-            self.missing(key);
-            return PathBuf::new();
-        };
-        if !path.is_absolute() {
-            let what = format!("`{key}` is `{}`, must be an absolute path", path.display());
-            self.wrong(what);
-        }
-        path
-    }
-
-    pub(super) fn count(&mut self, key: &str, value: u16, range: RangeInclusive<u16>) -> u16 {
-        self.bounded(key, value, range)
-    }
-
-    pub(super) fn in_range(&mut self, key: &str, value: Size, range: RangeInclusive<u64>) -> u64 {
-        self.bounded(key, value, Size(*range.start())..=Size(*range.end()))
-            .0
-    }
-
-    pub(super) fn bounded<T: Display + PartialOrd>(
-        &mut self,
-        key: &str,
-        value: T,
-        range: RangeInclusive<T>,
-    ) -> T {
-        if !range.contains(&value) {
-            let (low, high) = (range.start(), range.end());
-            self.wrong(format!("`{key}` is {value}, must be from {low} to {high}"));
-        }
-        value
-    }
-
-    pub(super) fn missing(&mut self, key: &str) {
-        self.wrong(format!("`{key}` is missing"));
-    }
-
-    /// The table whose keys are looked at.
-    pub(super) fn table(&self) -> &str {
-        &self.table
-    }
-
-    pub(super) fn set_table(&mut self, table: String) {
-        self.table = table;
-    }
-
-    pub(super) fn wrong(&mut self, what: String) {
-        let place = format!("{} in {}", self.table, self.path.display());
-        self.problems.push(Problem::new(what).at(place));
     }
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use aim_core::cursor::TARGETS_MAX;
 use aim_remote::ship::MaxLag;
 
+use super::check::Check;
 use super::line::RawLine;
 use super::login::RawLogin;
 use super::quantity::{Size, Span};
 use super::raw::RawTarget;
-use super::resolve::Check;
 use super::target::Target;
 use super::typed::TargetConfig;
 

@@ -9,6 +9,10 @@ use super::finding::Section;
 use crate::config::Size;
 use crate::host::existing;
 
+/// Sealed files for which there must be room, here and on the target, and for which there should be.
+pub(super) const FILES_LEAST: u64 = 4;
+pub(super) const FILES_ENOUGH: u64 = 32;
+
 /// What is known of the file system that a folder is on, or will be.
 #[derive(Clone, Debug)]
 pub(super) struct Folder {

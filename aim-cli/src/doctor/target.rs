@@ -13,10 +13,9 @@ use aim_remote::transport::{LocalTransport, SftpTransport, Survey, Transport, Tr
 
 use super::disk;
 use super::finding::Section;
-use super::folder::judge_room;
+use super::folder::{FILES_ENOUGH, FILES_LEAST, judge_room};
 use super::host::look;
 use super::probe::{self, Speed};
-use super::volume::{FILES_ENOUGH, FILES_LEAST};
 use crate::config::{Login, MirrorConfig, Size, Target, TargetConfig, VolumeConfig};
 use crate::far::{FarDirectory, Line, explain, line};
 use crate::host::DiskGraph;

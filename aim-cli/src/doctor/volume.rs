@@ -5,6 +5,7 @@ use aim_core::identity::VolumeIdentity;
 
 use super::disk;
 use super::finding::Section;
+use super::folder::{FILES_ENOUGH, FILES_LEAST};
 use super::host::look;
 use super::target::{self, Way};
 use crate::config::{TargetConfig, VolumeConfig};
@@ -12,9 +13,6 @@ use crate::failure::Outcome;
 use crate::host::DiskGraph;
 use crate::state;
 
-/// Sealed files for which there must be room, here and on the target, and for which there should be.
-pub(super) const FILES_LEAST: u64 = 4;
-pub(super) const FILES_ENOUGH: u64 = 32;
 /// Each FLUSH of the disk's users waits so long, or longer.
 const SYNC_SLOW_MS: u128 = 50;
 

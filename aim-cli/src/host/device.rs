@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use super::device_number::DeviceNumber;
 use super::graph::{DiskGraph, Store, store_of};
 use super::signature::{self, Signature};
 use crate::exit::Exit;
@@ -58,7 +59,7 @@ pub(crate) fn inspect(path: &Path, graph: &DiskGraph) -> Outcome<DeviceFacts> {
     })
 }
 
-fn uses_of(number: super::graph::DeviceNumber, graph: &DiskGraph, path: &Path) -> Vec<String> {
+fn uses_of(number: DeviceNumber, graph: &DiskGraph, path: &Path) -> Vec<String> {
     let mut uses = Vec::new();
     let above = graph.above(number);
     uses.extend(graph.mounts().uses(number));

@@ -1,6 +1,7 @@
 //! What the host says about a disk: what it is made of, what uses it, what it bears.
 
 mod device;
+mod device_number;
 mod graph;
 mod mounted;
 mod mounts;

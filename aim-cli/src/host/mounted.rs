@@ -49,7 +49,7 @@ fn holder(mounts: &[Mount], path: &Path) -> Option<usize> {
 mod tests {
     use std::str::FromStr;
 
-    use super::super::graph::DeviceNumber;
+    use super::super::device_number::DeviceNumber;
     use super::*;
 
     const INFO: &str = "\

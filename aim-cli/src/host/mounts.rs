@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 
-use super::graph::DeviceNumber;
+use super::device_number::DeviceNumber;
 
 /// One line of mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -127,7 +127,7 @@ fn on_each_other(graph: &DiskGraph, disks: &[(String, &Path)]) -> Vec<Problem> {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
-    use super::super::graph::DeviceNumber;
+    use super::super::device_number::DeviceNumber;
     use super::*;
     use crate::config::load;
     use crate::host::MountTable;
