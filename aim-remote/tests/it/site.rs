@@ -22,6 +22,8 @@ use tempfile::TempDir;
 
 pub(crate) struct Site {
     journal: TempDir,
+    /// Where a mover has files that are not complete yet.
+    moving: TempDir,
     pub(crate) directory: TempDir,
     pub(crate) series: Series,
     pub(crate) device: Arc<Disk>,
@@ -35,6 +37,7 @@ impl Site {
         let identity = VolumeIdentity::generate(ByteLen(1 << 20), 512);
         let site = Self {
             journal: tempfile::tempdir().unwrap(),
+            moving: tempfile::tempdir().unwrap(),
             directory: tempfile::tempdir().unwrap(),
             series: Series::new(identity.clone(), seed),
             device: Arc::new(Disk::new(1 << 20)),
@@ -104,13 +107,14 @@ impl Site {
         self.directory.path().join("rejected").join(name)
     }
 
-    /// Lays a file into `incoming/` as any mover may.
+    /// Lays a file into `incoming/` as any mover may. Its part is not there: where the file was received
+    /// before, an applier that settles at once would take it for left over, and remove it.
     pub(crate) fn deliver(&self, file: &SeriesFile) {
         self.deliver_bytes(file.name, &self.bytes(file));
     }
 
     pub(crate) fn deliver_bytes(&self, name: FileName, bytes: &[u8]) {
-        let part = self.incoming(&name.partial());
+        let part = self.moving.path().join(name.partial());
         fs::write(&part, bytes).unwrap();
         fs::rename(part, self.incoming(&name.sealed())).unwrap();
     }
