@@ -47,6 +47,7 @@ impl Extents {
         for index in range.start..range.end.min(self.count()) {
             let at = index / SECTOR_EXTENTS;
             if sector::set(&mut self.wanted[at].hot, index % SECTOR_EXTENTS, true) {
+                self.hot += 1;
                 self.touched[index] = self.generation;
                 self.changed[at] = true;
                 self.changes = self.changes.max(Changes::Lazy);
@@ -76,7 +77,7 @@ impl Extents {
             .collect();
         for index in idle {
             let (at, bit) = (index / SECTOR_EXTENTS, index % SECTOR_EXTENTS);
-            sector::set(&mut self.wanted[at].hot, bit, false);
+            self.hot -= usize::from(sector::set(&mut self.wanted[at].hot, bit, false));
             sector::set(&mut self.stored[at].hot, bit, false);
             self.changed[at] = true;
             self.changes = self.changes.max(Changes::Lazy);

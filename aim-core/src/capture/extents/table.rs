@@ -52,6 +52,7 @@ pub(in crate::capture) struct Extents {
     /// request failed there; or the mirror was found to differ there.
     in_full: BTreeSet<usize>,
     needed: usize,
+    pub(super) hot: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -128,9 +129,11 @@ impl Extents {
             copying: BTreeMap::new(),
             in_full: BTreeSet::new(),
             needed: 0,
+            hot: 0,
         };
         extents.drop_surplus();
         extents.needed = (0..first).filter(|&index| extents.is_needed(index)).count();
+        extents.hot = (0..first).filter(|&index| extents.is_hot(index)).count();
         extents
     }
 
@@ -192,8 +195,11 @@ impl Extents {
             is_stored = false;
             match what {
                 Guarantee::Hot => {
-                    sector::set(&mut self.wanted[at].hot, bit, true);
-                    self.warm_with(index);
+                    // whoever asks again, while the map is written, changes nothing
+                    if sector::set(&mut self.wanted[at].hot, bit, true) {
+                        self.hot += 1;
+                        self.warm_with(index);
+                    }
                 }
                 Guarantee::Need => self.need(index..index + 1),
             }
@@ -273,8 +279,7 @@ impl Extents {
 
     /// Hot extents.
     pub(in crate::capture) fn hot(&self) -> usize {
-        let words = self.wanted.iter().flat_map(|bits| bits.hot);
-        words.map(|word| word.count_ones() as usize).sum()
+        self.hot
     }
 
     /// The series does not tell what the disk holds in `range`, and comparing would not help.
@@ -322,7 +327,7 @@ impl Extents {
             let (at, bit) = (index / SECTOR_EXTENTS, index % SECTOR_EXTENTS);
             self.needed -= usize::from(sector::set(&mut self.wanted[at].need, bit, false));
             sector::set(&mut self.stored[at].need, bit, false);
-            sector::set(&mut self.wanted[at].hot, bit, true);
+            self.hot += usize::from(sector::set(&mut self.wanted[at].hot, bit, true));
             self.touched[index] = self.generation;
             self.in_full.remove(&index);
             self.changed[at] = true;
